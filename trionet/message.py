@@ -1,0 +1,473 @@
+"""Messages are values: which types may travel, and how a value is copied within a node (C1).
+
+Duty: the table of value types, the registry of declared classes, and :func:`snapshot`, which every
+message, result and error passes before anybody else sees it, on the local path and on the remote one.
+May import: the standard library, attrs and the other values.
+
+Theory of operation.  A snapshot walks a value once.  What is deeply immutable is shared, all else is
+copied, and the weight of the whole (see :data:`Limits.size`) is counted on the way.  The walk does not
+track where it is: only when something is refused, a second walk finds the path for the error text.
+Cycles need no bookkeeping either: they fail by depth, and the second walk tells a cycle from depth.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+import uuid
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from types import NoneType
+from typing import Any, Final, Literal, TypeVar, overload
+
+import attrs
+
+from trionet.errors import BadMessage
+from trionet.handle import Handle
+
+C = TypeVar("C", bound=type)
+
+#: Largest integer that may travel, in bits.
+MAX_INT_BITS: Final = 4096
+#: What each item of a container and each scalar weighs, in bytes, besides its text.
+ITEM_WEIGHT: Final = 8
+_SMALL_INT: Final = 1 << 62
+_SMALL_TEXT: Final = 1024
+_FEW: Final = 8
+
+
+@attrs.frozen
+class Limits:
+    """How large a message may be.
+
+    Args:
+        size: weight of a message in bytes: the UTF-8 of its text, its bytes, and 8 for each item.
+        depth: how many containers may be nested.
+    """
+
+    size: int = 16 * 1024 * 1024
+    depth: int = 64
+
+
+@attrs.frozen
+class ValueClass:
+    """What is known of a registered class.
+
+    Args:
+        cls: the class itself.
+        name: the name that stands for it on the wire.
+        kind: how its instances are taken apart.
+        unknown: what happens to a field that the receiver's class does not have.
+        fields: the attrs fields that travel, by name; empty for an enum.
+        frozen: whether its instances never change, so that they may be shared.
+        checked: whether any field has a validator, so that a receiver has something to check.
+    """
+
+    cls: type
+    name: str
+    kind: Literal["enum", "record", "exception"]
+    unknown: Literal["refuse", "drop"]
+    fields: tuple[attrs.Attribute[Any], ...]
+    frozen: bool
+    checked: bool
+
+
+_BY_NAME: Final[dict[str, ValueClass]] = {}
+_BY_CLASS: Final[dict[type, ValueClass]] = {}
+
+
+@overload
+def value(cls: C, /) -> C: ...
+@overload
+def value(
+    *, name: str | None = None, unknown: Literal["refuse", "drop"] = "refuse"
+) -> Callable[[C], C]: ...
+def value(
+    cls: Any = None, /, *, name: str | None = None, unknown: Literal["refuse", "drop"] = "refuse"
+) -> Any:
+    """Declare an enum, an attrs class or an exception class as a value, so that it may travel.
+
+    Use it as ``@value`` above ``@attrs.frozen``, or on an enum or an exception class.  An instance
+    travels as its registered name and its fields: neither ``__init__`` nor ``__attrs_post_init__`` runs
+    at the receiver, but validators do, and their failure fails the call with
+    :exc:`~trionet.BadMessage`.  An exception travels as its ``args`` and attributes.
+
+    Args:
+        name: the name on the wire; by default module and qualified name.  It must be unique.
+        unknown: ``"drop"`` ignores fields that the receiver's class does not have.
+
+    Raises:
+        TypeError: if the class is of another kind.
+        ValueError: if the name stands for another class already.
+    """
+
+    def register(cls: C) -> C:
+        info = _describe(cls, name or f"{cls.__module__}.{cls.__qualname__}", unknown)
+        known = _BY_NAME.get(info.name)
+        if known is not None and _origin(known.cls) != _origin(cls):
+            raise ValueError(f"the value name {info.name!r} stands for {known.cls!r} already")
+        _BY_NAME[info.name] = info
+        _BY_CLASS[cls] = info
+        _COPIERS[cls] = {
+            "enum": _Snapshot.share,
+            "record": _Snapshot.record,
+            "exception": _Snapshot.exception,
+        }[info.kind]
+        return cls
+
+    return register if cls is None else register(cls)
+
+
+def value_class(key: type | str) -> ValueClass | None:
+    """Return what is known of a registered class, by the class or by its name on the wire."""
+    return _BY_NAME.get(key) if isinstance(key, str) else _BY_CLASS.get(key)
+
+
+def _origin(cls: type) -> tuple[str, str]:
+    """A module that is loaded anew replaces its classes; another one may not take their names."""
+    return cls.__module__, cls.__qualname__
+
+
+def _describe(cls: type, name: str, unknown: Literal["refuse", "drop"]) -> ValueClass:
+    if not isinstance(cls, type):
+        raise TypeError(f"{cls!r} is no class")
+    kind: Literal["enum", "record", "exception"]
+    if issubclass(cls, enum.Enum):
+        return ValueClass(cls, name, "enum", unknown, (), frozen=True, checked=False)
+    if issubclass(cls, Exception):
+        kind = "exception"
+    elif attrs.has(cls):
+        kind = "record"
+    else:
+        raise TypeError(f"{cls.__qualname__} is no enum, attrs class or exception class")
+    fields: tuple[attrs.Attribute[Any], ...] = attrs.fields(cls) if attrs.has(cls) else ()
+    frozen = attrs.has(cls) and attrs.inspect(cls).is_frozen
+    checked = any(field.validator is not None for field in fields)
+    return ValueClass(cls, name, kind, unknown, fields, frozen, checked)
+
+
+# --- the copy ---------------------------------------------------------------------------------------
+
+
+class _Refused(Exception):
+    """Something in a value may not travel; the path to it is found afterwards."""
+
+
+def _keep(reference: Any) -> Any:
+    return reference
+
+
+class _Snapshot:
+    """One walk over one value."""
+
+    __slots__ = ("checks", "depth", "resolve", "weight")
+
+    def __init__(self, limits: Limits, resolve: Callable[[Any], Any]) -> None:
+        self.weight = limits.size
+        self.depth = limits.depth
+        self.resolve = resolve
+        self.checks: list[object] = []
+
+    def copy(self, item: Any) -> Any:
+        copier = _COPIERS.get(type(item))
+        if copier is None:
+            raise _Refused(_type_name(item))
+        return copier(self, item)
+
+    def weigh(self, amount: int) -> None:
+        self.weight -= amount
+        if self.weight < 0:
+            raise _Refused("larger than a message may be")
+
+    def enter(self, items: int) -> None:
+        self.weigh(ITEM_WEIGHT * (items + 1))
+        self.depth -= 1
+        if self.depth < 0:
+            raise _Refused("nested deeper than a message may be")
+
+    # atoms
+
+    def share(self, item: Any) -> Any:
+        return item
+
+    def integer(self, item: int) -> int:
+        if not -_SMALL_INT < item < _SMALL_INT:
+            bits = item.bit_length()
+            if bits > MAX_INT_BITS:
+                raise _Refused(f"int of {bits} bits, more than {MAX_INT_BITS}")
+            self.weigh(bits // 8)
+        return item
+
+    def text(self, item: str) -> str:
+        if item.isascii():
+            self.weigh(len(item))
+            return item
+        try:
+            self.weigh(len(item.encode()))
+        except UnicodeEncodeError:
+            raise _Refused("str with a lone surrogate, which UTF-8 cannot encode") from None
+        return item
+
+    def octets(self, item: bytes) -> bytes:
+        self.weigh(len(item))
+        return item
+
+    def decimal(self, item: Decimal) -> Decimal:
+        self.weigh(len(item.as_tuple().digits))
+        return item
+
+    def moment(self, item: dt.datetime) -> dt.datetime:
+        offset = item.utcoffset()
+        if offset is None:
+            raise _Refused("datetime without a time zone")
+        if item.tzinfo is dt.timezone.utc:
+            return item
+        return item.replace(tzinfo=dt.timezone(offset), fold=0)
+
+    def reference(self, item: Any) -> Any:
+        return self.resolve(item)
+
+    # containers
+
+    def list(self, item: list[Any]) -> list[Any]:
+        self.enter(len(item))
+        copied = [self.copy(each) for each in item]
+        self.depth += 1
+        return copied
+
+    def tuple(self, item: tuple[Any, ...]) -> tuple[Any, ...]:
+        self.enter(len(item))
+        copied = tuple([self.copy(each) for each in item])
+        self.depth += 1
+        same = all(a is b for a, b in zip(item, copied, strict=True))
+        return item if same else copied
+
+    def dict(self, item: dict[Any, Any]) -> dict[Any, Any]:
+        self.enter(2 * len(item))
+        copied = {self.copy(key): self.copy(each) for key, each in item.items()}
+        self.depth += 1
+        if len(copied) != len(item):
+            raise _Refused("dict with keys that become equal as values")
+        return copied
+
+    def set(self, item: set[Any]) -> set[Any]:
+        self.enter(len(item))
+        copied = {self.copy(each) for each in item}
+        self.depth += 1
+        if len(copied) != len(item):
+            raise _Refused("set with members that become equal as values")
+        return copied
+
+    def frozenset(self, item: frozenset[Any]) -> frozenset[Any]:
+        copied = self.set(item)  # type: ignore[arg-type]
+        same = {id(each) for each in item} == {id(each) for each in copied}
+        return item if same else frozenset(copied)
+
+    # declared classes
+
+    def record(self, item: Any) -> Any:
+        info = _BY_CLASS[type(item)]
+        self.enter(len(info.fields))
+        copied = self._fields(info, item)
+        self.depth += 1
+        if info.frozen and all(getattr(item, k) is v for k, v in copied.items()):
+            return item
+        return self._checked(info, rebuild(info, copied))
+
+    def exception(self, item: Exception) -> Exception:
+        info = _BY_CLASS[type(item)]
+        self.enter(len(item.args) + len(info.fields))
+        fields = self._fields(info, item)
+        args = tuple([self.copy(each) for each in item.args])
+        state = {self.copy(key): self.copy(each) for key, each in vars(item).items()}
+        self.depth += 1
+        return self._checked(info, rebuild_exception(info, args, state, fields))
+
+    def _fields(self, info: ValueClass, item: Any) -> dict[str, Any]:
+        return {field.name: self.copy(getattr(item, field.name)) for field in info.fields}
+
+    def _checked(self, info: ValueClass, copied: Any) -> Any:
+        if info.checked:
+            self.checks.append(copied)
+        return copied
+
+
+def rebuild(info: ValueClass, fields: dict[str, Any]) -> Any:
+    """Make an instance of a registered attrs class from the values of all its fields."""
+    made = object.__new__(info.cls)
+    for name, each in fields.items():
+        object.__setattr__(made, name, each)
+    if hasattr(info.cls, "_attrs_cached_hash"):
+        object.__setattr__(made, "_attrs_cached_hash", None)
+    return made
+
+
+def rebuild_exception(
+    info: ValueClass, args: tuple[Any, ...], state: dict[str, Any], fields: dict[str, Any]
+) -> Exception:
+    """Make an instance of a registered exception class without running its ``__init__``."""
+    made: Exception = info.cls.__new__(info.cls)
+    made.args = args
+    vars(made).update(state)
+    for name, each in fields.items():
+        object.__setattr__(made, name, each)
+    return made
+
+
+_COPIERS: Final[dict[type, Callable[[_Snapshot, Any], Any]]] = {
+    NoneType: _Snapshot.share,
+    bool: _Snapshot.share,
+    int: _Snapshot.integer,
+    float: _Snapshot.share,
+    str: _Snapshot.text,
+    bytes: _Snapshot.octets,
+    list: _Snapshot.list,
+    tuple: _Snapshot.tuple,
+    dict: _Snapshot.dict,
+    set: _Snapshot.set,
+    frozenset: _Snapshot.frozenset,
+    dt.datetime: _Snapshot.moment,
+    dt.date: _Snapshot.share,
+    dt.timedelta: _Snapshot.share,
+    uuid.UUID: _Snapshot.share,
+    Decimal: _Snapshot.decimal,
+    Handle: _Snapshot.share,
+}
+
+
+def register_reference_class(cls: type) -> None:
+    """Let instances of a class of references travel; done by the kernel for each class it makes."""
+    _COPIERS[cls] = _Snapshot.reference
+
+
+def snapshot(
+    item: Any,
+    label: str,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+    resolve: Callable[[Any], Any] = _keep,
+) -> tuple[Any, list[object]]:
+    """Copy a value so that nobody sees a later change of the other side.
+
+    Args:
+        item: the value.
+        label: what it is, the first part of the path in an error text, such as ``result``.
+        limits: how large it may be.
+        resolve: maps each reference in it to the one that shall travel in its place.
+
+    Returns:
+        The copy, which shares what never changes, and those copied instances of registered classes
+        that have validators: the receiver runs them with :func:`check`.
+
+    Raises:
+        BadMessage: if it holds anything that is no value, or is too large or too deep; the text names
+            the offending path and what was found there.
+    """
+    walk = _Snapshot(limits, resolve)
+    try:
+        return walk.copy(item), walk.checks
+    except _Refused as refused:
+        path, reason = _locate(item, label, refused, limits, resolve)
+        raise BadMessage(f"{path}: {reason}", False) from None
+
+
+def is_plain(item: Any) -> bool:
+    """Tell at once that a value needs no copy: a scalar that is small and never changes."""
+    kind = type(item)
+    if kind is int:
+        return -_SMALL_INT < item < _SMALL_INT
+    if kind is str:
+        return len(item) < _SMALL_TEXT and item.isascii()
+    return kind is NoneType or kind is bool or kind is float
+
+
+def snapshot_arguments(
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    limits: Limits,
+    resolve: Callable[[Any], Any],
+) -> tuple[tuple[Any, ...], dict[str, Any], list[object]]:
+    """Copy the arguments of a message as :func:`snapshot` does, at no cost where all are plain.
+
+    Raises:
+        BadMessage: as :func:`snapshot` does.
+    """
+    if not kwargs and len(args) <= _FEW and all(map(is_plain, args)):
+        return args, kwargs, []
+    copied, checks = snapshot(args, "args", limits, resolve)
+    if not kwargs:
+        return copied, kwargs, checks
+    named, more = snapshot(kwargs, "kwargs", limits, resolve)
+    return copied, named, checks + more
+
+
+def check(instances: list[object]) -> None:
+    """Run the validators of copied instances; the receiver's dispatcher does it.
+
+    Raises:
+        BadMessage: if a validator refuses its field.
+    """
+    for each in instances:
+        try:
+            attrs.validate(each)
+        except Exception as error:
+            name = type(each).__qualname__
+            raise BadMessage(f"{name} was refused by its validator: {error}", False) from error
+
+
+# --- finding what was refused -----------------------------------------------------------------------
+
+
+def _locate(
+    item: Any, path: str, refused: _Refused, limits: Limits, resolve: Callable[[Any], Any]
+) -> tuple[str, str]:
+    """Follow the first refused part down to where the refusal comes from."""
+    seen: list[int] = []
+    while True:
+        if id(item) in seen:
+            return path, "a container that holds itself; a message is a tree"
+        seen.append(id(item))
+        for step, part in _parts(item):
+            reason = _reason(part, limits, resolve)
+            if reason is not None:
+                path, item, refused = path + step, part, reason
+                break
+        else:
+            return path, str(refused)
+        if len(seen) > limits.depth:
+            return path, "nested deeper than a message may be"
+
+
+def _reason(part: Any, limits: Limits, resolve: Callable[[Any], Any]) -> _Refused | None:
+    try:
+        _Snapshot(limits, resolve).copy(part)
+    except _Refused as refused:
+        return refused
+    return None
+
+
+def _parts(item: Any) -> Iterator[tuple[str, Any]]:
+    """The parts of a container with the step of the path that leads to each."""
+    if isinstance(item, list | tuple):
+        for index, each in enumerate(item):
+            yield f"[{index}]", each
+    elif isinstance(item, dict):
+        for key, each in item.items():
+            yield f" key {key!r:.40}", key
+            yield f"[{key!r:.40}]", each
+    elif isinstance(item, set | frozenset):
+        for each in item:
+            yield f"{{{each!r:.40}}}", each
+    elif (info := _BY_CLASS.get(type(item))) is not None:
+        for field in info.fields:
+            yield f".{field.name}", getattr(item, field.name)
+        if info.kind == "exception":
+            for index, each in enumerate(item.args):
+                yield f".args[{index}]", each
+            for name, each in vars(item).items():
+                yield f".{name}", each
+
+
+def _type_name(item: Any) -> str:
+    cls = type(item)
+    module = "" if cls.__module__ == "builtins" else f"{cls.__module__}."
+    return f"{module}{cls.__qualname__}, which is no value (values are listed in the docs; see trionet.value)"
