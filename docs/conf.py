@@ -1,0 +1,44 @@
+"""How Sphinx builds the documentation; it needs no network."""
+
+from __future__ import annotations
+
+from trionet import __version__
+
+project = "trionet"
+author = "the trionet developers"
+copyright = "2026, the trionet developers"
+version = release = __version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.napoleon",
+    "sphinxcontrib_trio",
+]
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = f"trionet {release}"
+
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+
+autodoc_class_signature = "mixed"
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autosummary_generate = False
+default_role = "py:obj"
+napoleon_custom_sections = ["Cancellation"]
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_use_rtype = False
+
+# A folder without pages of its own is no mistake.
+suppress_warnings = ["toc.empty_glob"]
+
+# Names of others, whose documentation is not here to refer to.
+foreign = (
+    "attrs? cattrs collections contextlib datetime decimal enum httpx logging outcome pathlib pytest random "
+    "rich ssl trio trio_websocket types typer typing typing_extensions uuid"
+)
+nitpick_ignore_regex = [(r"py:.*", rf"({foreign.replace(' ', '|')})(\..+)?")]
