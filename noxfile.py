@@ -129,7 +129,7 @@ def tests(session: nox.Session) -> None:
         return
     shutil.rmtree(COVERAGE, ignore_errors=True)
     COVERAGE.mkdir(parents=True)
-    env = {"COVERAGE_FILE": str(COVERAGE / "data"), "COVERAGE_PROCESS_START": str(ROOT / "pyproject.toml")}
+    env = {"COVERAGE_FILE": str(COVERAGE / "data")}
     session.run("python", "-P", "-m", "coverage", "run", "-m", "pytest", *session.posargs, env=env)
 
 
@@ -145,8 +145,9 @@ def cover(session: nox.Session) -> None:
 @nox.session(name="tests-lowest", python=PYTHONS[0], venv_backend="uv")
 def tests_lowest(session: nox.Session) -> None:
     """Run the tests with the oldest dependencies that pyproject.toml allows."""
-    install(session, "test")
-    session.install("--resolution", "lowest-direct", "--reinstall-package", "trionet", ".")
+    wanted = [*PYPROJECT["project"]["dependencies"], *nox.project.dependency_groups(PYPROJECT, "test")]
+    session.install("--resolution", "lowest-direct", "--upgrade", *wanted)
+    session.install("--no-deps", "--force-reinstall", ".")
     session.run("python", "-P", "-m", "pytest", *session.posargs)
 
 

@@ -33,9 +33,6 @@ napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
 
-# A folder without pages of its own is no mistake.
-suppress_warnings = ["toc.empty_glob"]
-
 # Names of others, whose documentation is not here to refer to.
 foreign = (
     "attrs? cattrs collections contextlib datetime decimal enum httpx logging outcome pathlib pytest random "
