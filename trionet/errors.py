@@ -66,6 +66,10 @@ class NodeStopping(TrionetError):
     """The node is stopping and starts nothing new."""
 
 
+class InternalError(TrionetError):
+    """A bug of trionet itself; it takes the node down."""
+
+
 class CallError(TrionetError):
     """Base of the named ways in which a call can fail.
 

@@ -63,7 +63,7 @@ class ValueClass:
         checked: whether any field has a validator, so that a receiver has something to check.
     """
 
-    cls: type
+    cls: Any
     name: str
     kind: Literal["enum", "record", "exception"]
     unknown: Literal["refuse", "drop"]
@@ -79,9 +79,7 @@ _BY_CLASS: Final[dict[type, ValueClass]] = {}
 @overload
 def value(cls: C, /) -> C: ...
 @overload
-def value(
-    *, name: str | None = None, unknown: Literal["refuse", "drop"] = "refuse"
-) -> Callable[[C], C]: ...
+def value(*, name: str | None = None, unknown: Literal["refuse", "drop"] = "refuse") -> Callable[[C], C]: ...
 def value(
     cls: Any = None, /, *, name: str | None = None, unknown: Literal["refuse", "drop"] = "refuse"
 ) -> Any:
@@ -109,9 +107,9 @@ def value(
         _BY_NAME[info.name] = info
         _BY_CLASS[cls] = info
         _COPIERS[cls] = {
-            "enum": _Snapshot.share,
-            "record": _Snapshot.record,
-            "exception": _Snapshot.exception,
+            "enum": _Snapshot.copy_share,
+            "record": _Snapshot.copy_record,
+            "exception": _Snapshot.copy_exception,
         }[info.kind]
         return cls
 
@@ -166,7 +164,7 @@ class _Snapshot:
         self.weight = limits.size
         self.depth = limits.depth
         self.resolve = resolve
-        self.checks: list[object] = []
+        self.checks: list[Any] = []
 
     def copy(self, item: Any) -> Any:
         copier = _COPIERS.get(type(item))
@@ -187,10 +185,10 @@ class _Snapshot:
 
     # atoms
 
-    def share(self, item: Any) -> Any:
+    def copy_share(self, item: Any) -> Any:
         return item
 
-    def integer(self, item: int) -> int:
+    def copy_integer(self, item: int) -> int:
         if not -_SMALL_INT < item < _SMALL_INT:
             bits = item.bit_length()
             if bits > MAX_INT_BITS:
@@ -198,7 +196,7 @@ class _Snapshot:
             self.weigh(bits // 8)
         return item
 
-    def text(self, item: str) -> str:
+    def copy_text(self, item: str) -> str:
         if item.isascii():
             self.weigh(len(item))
             return item
@@ -208,41 +206,41 @@ class _Snapshot:
             raise _Refused("str with a lone surrogate, which UTF-8 cannot encode") from None
         return item
 
-    def octets(self, item: bytes) -> bytes:
+    def copy_octets(self, item: bytes) -> bytes:
         self.weigh(len(item))
         return item
 
-    def decimal(self, item: Decimal) -> Decimal:
+    def copy_decimal(self, item: Decimal) -> Decimal:
         self.weigh(len(item.as_tuple().digits))
         return item
 
-    def moment(self, item: dt.datetime) -> dt.datetime:
+    def copy_moment(self, item: dt.datetime) -> dt.datetime:
         offset = item.utcoffset()
         if offset is None:
             raise _Refused("datetime without a time zone")
-        if item.tzinfo is dt.timezone.utc:
+        if item.tzinfo is dt.UTC:
             return item
         return item.replace(tzinfo=dt.timezone(offset), fold=0)
 
-    def reference(self, item: Any) -> Any:
+    def copy_reference(self, item: Any) -> Any:
         return self.resolve(item)
 
     # containers
 
-    def list(self, item: list[Any]) -> list[Any]:
+    def copy_list(self, item: list[Any]) -> list[Any]:
         self.enter(len(item))
         copied = [self.copy(each) for each in item]
         self.depth += 1
         return copied
 
-    def tuple(self, item: tuple[Any, ...]) -> tuple[Any, ...]:
+    def copy_tuple(self, item: tuple[Any, ...]) -> tuple[Any, ...]:
         self.enter(len(item))
         copied = tuple([self.copy(each) for each in item])
         self.depth += 1
         same = all(a is b for a, b in zip(item, copied, strict=True))
         return item if same else copied
 
-    def dict(self, item: dict[Any, Any]) -> dict[Any, Any]:
+    def copy_dict(self, item: dict[Any, Any]) -> dict[Any, Any]:
         self.enter(2 * len(item))
         copied = {self.copy(key): self.copy(each) for key, each in item.items()}
         self.depth += 1
@@ -250,7 +248,7 @@ class _Snapshot:
             raise _Refused("dict with keys that become equal as values")
         return copied
 
-    def set(self, item: set[Any]) -> set[Any]:
+    def copy_set(self, item: set[Any] | frozenset[Any]) -> set[Any]:
         self.enter(len(item))
         copied = {self.copy(each) for each in item}
         self.depth += 1
@@ -258,14 +256,14 @@ class _Snapshot:
             raise _Refused("set with members that become equal as values")
         return copied
 
-    def frozenset(self, item: frozenset[Any]) -> frozenset[Any]:
-        copied = self.set(item)  # type: ignore[arg-type]
+    def copy_frozenset(self, item: frozenset[Any]) -> frozenset[Any]:
+        copied = self.copy_set(item)
         same = {id(each) for each in item} == {id(each) for each in copied}
         return item if same else frozenset(copied)
 
     # declared classes
 
-    def record(self, item: Any) -> Any:
+    def copy_record(self, item: Any) -> Any:
         info = _BY_CLASS[type(item)]
         self.enter(len(info.fields))
         copied = self._fields(info, item)
@@ -274,7 +272,7 @@ class _Snapshot:
             return item
         return self._checked(info, rebuild(info, copied))
 
-    def exception(self, item: Exception) -> Exception:
+    def copy_exception(self, item: Exception) -> Any:
         info = _BY_CLASS[type(item)]
         self.enter(len(item.args) + len(info.fields))
         fields = self._fields(info, item)
@@ -294,7 +292,7 @@ class _Snapshot:
 
 def rebuild(info: ValueClass, fields: dict[str, Any]) -> Any:
     """Make an instance of a registered attrs class from the values of all its fields."""
-    made = object.__new__(info.cls)
+    made: Any = object.__new__(info.cls)
     for name, each in fields.items():
         object.__setattr__(made, name, each)
     if hasattr(info.cls, "_attrs_cached_hash"):
@@ -304,9 +302,9 @@ def rebuild(info: ValueClass, fields: dict[str, Any]) -> Any:
 
 def rebuild_exception(
     info: ValueClass, args: tuple[Any, ...], state: dict[str, Any], fields: dict[str, Any]
-) -> Exception:
+) -> Any:
     """Make an instance of a registered exception class without running its ``__init__``."""
-    made: Exception = info.cls.__new__(info.cls)
+    made: Any = info.cls.__new__(info.cls)
     made.args = args
     vars(made).update(state)
     for name, each in fields.items():
@@ -315,37 +313,37 @@ def rebuild_exception(
 
 
 _COPIERS: Final[dict[type, Callable[[_Snapshot, Any], Any]]] = {
-    NoneType: _Snapshot.share,
-    bool: _Snapshot.share,
-    int: _Snapshot.integer,
-    float: _Snapshot.share,
-    str: _Snapshot.text,
-    bytes: _Snapshot.octets,
-    list: _Snapshot.list,
-    tuple: _Snapshot.tuple,
-    dict: _Snapshot.dict,
-    set: _Snapshot.set,
-    frozenset: _Snapshot.frozenset,
-    dt.datetime: _Snapshot.moment,
-    dt.date: _Snapshot.share,
-    dt.timedelta: _Snapshot.share,
-    uuid.UUID: _Snapshot.share,
-    Decimal: _Snapshot.decimal,
-    Handle: _Snapshot.share,
+    NoneType: _Snapshot.copy_share,
+    bool: _Snapshot.copy_share,
+    int: _Snapshot.copy_integer,
+    float: _Snapshot.copy_share,
+    str: _Snapshot.copy_text,
+    bytes: _Snapshot.copy_octets,
+    list: _Snapshot.copy_list,
+    tuple: _Snapshot.copy_tuple,
+    dict: _Snapshot.copy_dict,
+    set: _Snapshot.copy_set,
+    frozenset: _Snapshot.copy_frozenset,
+    dt.datetime: _Snapshot.copy_moment,
+    dt.date: _Snapshot.copy_share,
+    dt.timedelta: _Snapshot.copy_share,
+    uuid.UUID: _Snapshot.copy_share,
+    Decimal: _Snapshot.copy_decimal,
+    Handle: _Snapshot.copy_share,
 }
 
 
 def register_reference_class(cls: type) -> None:
     """Let instances of a class of references travel; done by the kernel for each class it makes."""
-    _COPIERS[cls] = _Snapshot.reference
+    _COPIERS[cls] = _Snapshot.copy_reference
 
 
 def snapshot(
     item: Any,
     label: str,
-    limits: Limits = Limits(),  # noqa: B008 - frozen
+    limits: Limits = Limits(),
     resolve: Callable[[Any], Any] = _keep,
-) -> tuple[Any, list[object]]:
+) -> tuple[Any, list[Any]]:
     """Copy a value so that nobody sees a later change of the other side.
 
     Args:
@@ -374,9 +372,9 @@ def is_plain(item: Any) -> bool:
     """Tell at once that a value needs no copy: a scalar that is small and never changes."""
     kind = type(item)
     if kind is int:
-        return -_SMALL_INT < item < _SMALL_INT
+        return bool(-_SMALL_INT < item < _SMALL_INT)
     if kind is str:
-        return len(item) < _SMALL_TEXT and item.isascii()
+        return bool(len(item) < _SMALL_TEXT and item.isascii())
     return kind is NoneType or kind is bool or kind is float
 
 
@@ -400,7 +398,7 @@ def snapshot_arguments(
     return copied, named, checks + more
 
 
-def check(instances: list[object]) -> None:
+def check(instances: list[Any]) -> None:
     """Run the validators of copied instances; the receiver's dispatcher does it.
 
     Raises:

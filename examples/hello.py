@@ -1,0 +1,28 @@
+"""Hello: one service, called and sent to.
+
+Run it with ``trionet run examples/hello.py``.
+"""
+
+import trio
+
+from trionet import Node, Service, command, spec
+
+
+class Greeter(Service):
+    def __init__(self, greeting: str) -> None:
+        self.greeting = greeting
+        self.greeted = 0
+
+    @command
+    async def greet(self, who: str) -> str:
+        self.greeted += 1
+        return f"{self.greeting}, {who}!"
+
+
+async def main(node: Node) -> None:
+    greeter = await node.start(spec(Greeter, "Hello"), name=".greeter")
+    print(await greeter.greet("Trio"))  # a call is a function call
+    await greeter.greet.send("all")  # one-way: no reply
+    print(await node.call(".greeter", "greet", "world"))  # by address
+    with trio.fail_after(0.5):
+        print(await greeter.greet("you"))  # the deadline goes along

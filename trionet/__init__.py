@@ -1,0 +1,56 @@
+"""trionet: services on Trio, in one process or in a cluster of them.
+
+The layers, lowest first; each imports only what stands before it:
+
+* values: :mod:`~trionet.handle`, :mod:`~trionet.errors`, :mod:`~trionet.message`, :mod:`~trionet.config`
+* ``wire`` (bytes in, events out; no Trio) and ``kernel`` (services on one node; no sockets, no bytes)
+* ``net`` (links, harbor, master and slave)
+* ``services`` (ready-made services, written with the names below)
+* :mod:`~trionet.run` and ``cli``
+
+Everything that is public is named here, in ``trionet.testing`` or in ``trionet.services``.
+"""
+
+from trionet._version import __version__ as __version__
+from trionet.config import NodeConfig as NodeConfig
+from trionet.errors import BadArguments as BadArguments
+from trionet.errors import BadMessage as BadMessage
+from trionet.errors import CallError as CallError
+from trionet.errors import ConfigError as ConfigError
+from trionet.errors import DeadlineExceeded as DeadlineExceeded
+from trionet.errors import Deadlock as Deadlock
+from trionet.errors import InternalError as InternalError
+from trionet.errors import NameTaken as NameTaken
+from trionet.errors import NodeDown as NodeDown
+from trionet.errors import NodeStopping as NodeStopping
+from trionet.errors import NoReply as NoReply
+from trionet.errors import NoSuchCommand as NoSuchCommand
+from trionet.errors import NoSuchService as NoSuchService
+from trionet.errors import RemoteError as RemoteError
+from trionet.errors import ServiceBusy as ServiceBusy
+from trionet.errors import ServiceExited as ServiceExited
+from trionet.errors import ServiceRestarting as ServiceRestarting
+from trionet.errors import StartFailed as StartFailed
+from trionet.errors import TrionetError as TrionetError
+from trionet.handle import Handle as Handle
+from trionet.kernel.command import BoundCommand as BoundCommand
+from trionet.kernel.command import Command as Command
+from trionet.kernel.command import command as command
+from trionet.kernel.context import RequestInfo as RequestInfo
+from trionet.kernel.context import current_request as current_request
+from trionet.kernel.dead_letters import DeadLetter as DeadLetter
+from trionet.kernel.dead_letters import DeadLetters as DeadLetters
+from trionet.kernel.deferred import Reply as Reply
+from trionet.kernel.deferred import defer as defer
+from trionet.kernel.node import Node as Node
+from trionet.kernel.node import open_node as open_node
+from trionet.kernel.service import Service as Service
+from trionet.kernel.spec import Spec as Spec
+from trionet.kernel.spec import spec as spec
+from trionet.kernel.statistics import HandlerStatistics as HandlerStatistics
+from trionet.kernel.statistics import NodeStatistics as NodeStatistics
+from trionet.kernel.statistics import ServiceStatistics as ServiceStatistics
+from trionet.kernel.supervise import Restart as Restart
+from trionet.kernel.watch import Exit as Exit
+from trionet.kernel.watch import Watch as Watch
+from trionet.message import value as value

@@ -1,0 +1,399 @@
+"""The running side of a service: its task, its inbox, its handlers, its life and its death (C7, C8, C9).
+
+Duty: hold the state of one running service and lead it through its life.  What user code sees of it is
+:class:`trionet.kernel.service.Service`.
+
+The stations of a life: starting (``setup`` runs), running, stopping (running handlers may end, then
+``teardown``), dead.  Death is complete and in the order of C8: :meth:`Actor.close` withdraws the names and
+fails what is queued; then handlers, helper tasks and children end; then ``teardown``; then
+:meth:`Actor._conclude` tells everybody who waits.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+from functools import partial
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from trionet.errors import InternalError, NameTaken, ServiceExited, StartFailed
+from trionet.handle import Handle
+from trionet.kernel.context import current_actor
+from trionet.kernel.dispatch import Worker
+from trionet.kernel.inbox import Inbox
+from trionet.kernel.outcomes import HandlerEnds, split_cancelled
+from trionet.kernel.watch import Exit, Watchers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from contextvars import Context
+
+    from trionet.kernel.keeper import Keeper
+    from trionet.kernel.node import Node
+    from trionet.kernel.request import Request
+    from trionet.kernel.service import Service
+    from trionet.kernel.spec import Spec
+
+
+class Life(enum.Enum):
+    """The stations of a service's life."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    DEAD = "dead"
+
+
+class Actor(HandlerEnds):
+    """One running service.
+
+    Attributes:
+        accepting: whether messages are taken; False from the first step of its death on.
+        leading: whether a task of the pool takes messages from the inbox, or is about to.
+        handlers: the requests whose handlers run now, oldest first.
+        deferred: the requests whose handlers left the reply for later.
+        resting: tasks of the pool that wait for something to do.
+        children: what it started itself, oldest first.
+        keeper: what starts it again after its end, if anything does.
+        predecessor: the handle of its former self, if it was started again.
+        exclusive: whether its global names must never have two owners.
+    """
+
+    __slots__ = (
+        "_ended",
+        "_killed",
+        "_on_started",
+        "_scope",
+        "accepting",
+        "children",
+        "context",
+        "deferred",
+        "error",
+        "exclusive",
+        "exit",
+        "handlers",
+        "has_started",
+        "inbox",
+        "instance",
+        "keeper",
+        "leading",
+        "life",
+        "names",
+        "nursery",
+        "parent",
+        "pause_at",
+        "predecessor",
+        "resting",
+        "since_pause",
+        "spec",
+        "stop_deadline",
+        "watchers",
+    )
+
+    def __init__(self, node: Node, handle: Handle, spec: Spec[Any], parent: Actor | None) -> None:
+        self.node = node
+        self.handle = handle
+        self.spec = spec
+        self.parent = parent
+        self.commands = spec.cls.__trionet_commands__
+        options = spec.cls.__trionet_options__
+        self.concurrency = options.concurrency or node.config.concurrency
+        self.inbox = Inbox(options.inbox or node.config.inbox)
+        self.names: tuple[str, ...] = ()
+        self.life = Life.STARTING
+        self.accepting = True
+        self.leading = True  # nobody shall be summoned before setup is over
+        self.handlers: dict[Request, None] = {}
+        self.deferred: dict[Request, None] | None = None
+        self.resting: list[trio.lowlevel.Task] = []
+        self.children: dict[Handle, Actor | Keeper] | None = None
+        self.keeper: Keeper | None = None
+        self.predecessor: Handle | None = None
+        self.exclusive = False
+        self.has_started = False
+        self.watchers: Watchers | None = None
+        self.exit: Exit | None = None
+        self.error: BaseException | None = None
+        self.instance: Service | None = None
+        self.nursery: trio.Nursery | None = None
+        self.stop_deadline = inf
+        self.messages = 0
+        self.cpu_time = 0.0
+        self.since_pause = 0
+        self.pause_at = 0.0
+        self._killed = False
+        self._scope: trio.CancelScope | None = None
+        self._ended: trio.Event | None = None
+        self._on_started: Callable[[BaseException | None], None] | None = None
+        self.context: Context = node.context.copy()
+        self.context.run(current_actor.set, self)
+
+    # who it is
+
+    @property
+    def label(self) -> str:
+        """Its first name, or else the name of its class."""
+        return self.names[0] if self.names else str(self.spec.cls.__name__)
+
+    @property
+    def log(self) -> logging.Logger:
+        """The logger of the service's class."""
+        cls = self.spec.cls
+        return logging.getLogger(f"{cls.__module__}.{cls.__qualname__}")
+
+    def describe(self) -> str:
+        """Who it is, for error texts and logs."""
+        name = f" {self.names[0]}" if self.names else ""
+        return f"{self.handle}{name} ({self.spec.cls.__name__})"
+
+    # its life
+
+    async def run(self) -> None:
+        """Live from ``setup`` to the end; the body of the service's task.
+
+        Raises:
+            trio.Cancelled: when the node is torn down around it.
+        """
+        error: BaseException | None = None
+        try:
+            await self._live()
+            await self._end_children()
+            await self._tear_down()
+        except BaseException as failure:
+            cancelled, rest = split_cancelled(failure)
+            if rest is None:
+                self._killed = True
+                raise
+            error = only_one(rest)
+            if not cancelled:
+                await self._end_children()
+            if isinstance(error, InternalError | KeyboardInterrupt):
+                raise
+        finally:
+            self._conclude(error)
+
+    async def _live(self) -> None:
+        async with trio.open_nursery() as nursery:
+            self.nursery = nursery
+            self._scope = nursery.cancel_scope
+            if self._killed:
+                nursery.cancel_scope.cancel()
+            try:
+                await self._set_up()
+                request = await self.inbox.wait()
+                await work(self, request, permanent=True)
+            finally:
+                self.close()
+        self.nursery = self._scope = None
+
+    async def _set_up(self) -> None:
+        cls = self.spec.cls
+        self.instance = instance = object.__new__(cls)
+        instance._trionet_actor = self
+        instance.__init__(*self.spec.args, **self.spec.kwargs)
+        if cls.has_setup():
+            with trio.CancelScope(deadline=trio.current_time() + self.node.config.start_deadline) as scope:
+                await instance.setup()
+            if scope.cancelled_caught:
+                limit = self.node.config.start_deadline
+                raise TimeoutError(f"setup was still running after {limit:g} seconds")
+        await self.node.announce(self)
+        if self.life is Life.STARTING:
+            self.life = Life.RUNNING
+            self.has_started = True
+            self._tell_starter(None)
+        self.leading = True
+
+    async def _end_children(self) -> None:
+        """End the children, youngest first, each before its elder."""
+        self.nursery = self._scope = None
+        while self.children:
+            child = next(reversed(self.children.values()))
+            self._end_child(child)
+            await child.wait_ended()
+
+    def _end_child(self, child: Actor | Keeper) -> None:
+        if self._killed:
+            child.kill()
+        else:
+            grace_ends = trio.current_time() + self.node.config.stop_grace
+            child.request_stop(min(self.stop_deadline, grace_ends))
+
+    async def _tear_down(self) -> None:
+        assert self.instance is not None
+        if self._killed or not self.spec.cls.has_teardown():
+            return
+        with trio.CancelScope(deadline=self.stop_deadline) as self._scope:
+            await self.instance.teardown()
+        if self._scope.cancelled_caught and not self._killed:
+            self.node.note_cut_off(f"teardown of {self.describe()}")
+
+    # its end
+
+    def request_stop(self, deadline: float) -> None:
+        """Begin to stop; a later request can only shorten the time (C8).
+
+        Args:
+            deadline: when the grace time is over, on the clock of ``trio.current_time()``.
+        """
+        if self.life is Life.STARTING:
+            self.kill()
+            return
+        if self.life is Life.DEAD or deadline >= self.stop_deadline:
+            return
+        self.life = Life.STOPPING
+        self.stop_deadline = deadline
+        self.close()
+        self.wind_up()
+
+    def wind_up(self) -> None:
+        """Stopping: give running handlers until the deadline; without any, end at once."""
+        if self.nursery is None:
+            if self._scope is not None:  # teardown runs
+                self._scope.deadline = self.stop_deadline
+            for child in reversed(tuple((self.children or {}).values())):
+                child.request_stop(self.stop_deadline)
+        elif self.handlers:
+            self.nursery.cancel_scope.deadline = self.stop_deadline
+        else:
+            self.nursery.cancel_scope.cancel()
+
+    def kill(self) -> None:
+        """End at once: no grace time, no teardown."""
+        if self.life is Life.DEAD:
+            return
+        self._killed = True
+        self.close()
+        if self._scope is not None:
+            self._scope.cancel()
+        for child in reversed(tuple((self.children or {}).values())):
+            child.kill()
+
+    def close(self) -> None:
+        """The first two steps of death: names go, nothing more is accepted, what is queued fails."""
+        if not self.accepting:
+            return
+        self.accepting = False
+        self.node.withdraw_names(self, keep=self.keeper is not None and self.keeper.keeps)
+        text = f"{self.describe()} ended before it handled the message"
+        for request in self.inbox.drain():
+            request.undeliverable(ServiceExited(text, executed=False))
+
+    def _conclude(self, error: BaseException | None) -> None:
+        """The last steps of death: everybody who waits is told, the handle is given back."""
+        self.close()
+        self.life = Life.DEAD
+        self.nursery = self._scope = None
+        self.error = error
+        self.exit = Exit(self.handle, self._reason(error), None if error is None else _text(error))
+        for request in list(self.deferred or ()):
+            text = f"{self.describe()} ended with a deferred reply open"
+            request.fail(ServiceExited(text, executed=True))
+        self.deferred = None
+        self.node.forget(self)
+        if self.watchers is not None:
+            self.watchers.tell_all(self.exit)
+        if self._ended is not None:
+            self._ended.set()
+        if self._on_started is not None:
+            self._tell_starter(self._start_error(error))
+        elif error is not None and self.keeper is None:
+            self.node.escalate(self, error)
+
+    def _reason(self, error: BaseException | None) -> Any:
+        if error is not None:
+            return "failed"
+        return "killed" if self._killed else "stopped"
+
+    def _start_error(self, error: BaseException | None) -> BaseException:
+        if isinstance(error, NameTaken):
+            return error
+        if error is None:
+            return StartFailed(f"{self.describe()} ended during its start")
+        failure = StartFailed(f"{self.describe()} did not start: {_text(error)}")
+        failure.__cause__ = error
+        return failure
+
+    # who waits for it
+
+    def on_started(self, tell: Callable[[BaseException | None], None]) -> None:
+        """Tell the starter once: None when it runs, or why it does not."""
+        self._on_started = tell
+
+    def _tell_starter(self, error: BaseException | None) -> None:
+        tell, self._on_started = self._on_started, None
+        if tell is not None:
+            tell(error)
+
+    async def wait_ended(self) -> None:
+        """Wait until it is dead.
+
+        Cancellation: changes nothing.
+        """
+        if self.life is Life.DEAD:
+            await trio.lowlevel.checkpoint()
+            return
+        if self._ended is None:
+            self._ended = trio.Event()
+        await self._ended.wait()
+
+    def watch(self, tell: Callable[[Exit], None]) -> Callable[[], None]:
+        """Tell once how it ended; returns what ends the watch."""
+        if self.watchers is None:
+            self.watchers = Watchers()
+        watchers = self.watchers
+        watchers.add(tell)
+        return lambda: watchers.remove(tell)
+
+    def adopted(self) -> dict[Handle, Actor | Keeper]:
+        """The table of its children."""
+        if self.children is None:
+            self.children = {}
+        return self.children
+
+    def has_things_to_do(self) -> bool:
+        """Tell whether its stop takes more than a moment, and may need other services."""
+        tasks = 0 if self.nursery is None else len(self.nursery.child_tasks) - len(self.resting)
+        return bool(self.handlers or self.children or tasks > 0 or self.spec.cls.has_teardown())
+
+    # its tasks
+
+    def summon(self) -> None:
+        """See to it that somebody leads, if there is a message and a slot for it."""
+        if self.leading or not self.inbox.size or len(self.handlers) >= self.concurrency:
+            return
+        if self.resting:
+            self.leading = True
+            trio.lowlevel.reschedule(self.resting.pop())
+        elif self.nursery is not None and self.accepting:
+            self.leading = True
+            self.context.copy().run(partial(self.nursery.start_soon, work, self))
+
+
+async def work(actor: Actor, request: Request | None = None, *, permanent: bool = False) -> None:
+    """One task of the pool; handlers' exceptions never get here, so what does is a bug of trionet."""
+    try:
+        await Worker(actor).run(request, permanent=permanent)
+    except Exception as error:
+        raise InternalError(f"the dispatcher of {actor.describe()} broke") from error
+
+
+def _text(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _leaves(error: BaseException) -> Generator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield from _leaves(each)
+    else:
+        yield error
+
+
+def only_one(error: BaseException) -> BaseException:
+    """The one exception within nested groups, or the group where there are several."""
+    leaves = list(_leaves(error))
+    return leaves[0] if len(leaves) == 1 else error

@@ -1,0 +1,209 @@
+"""Commands: the methods of a service that others may call (typed on both sides).
+
+Duty: the :func:`command` decorator, and what an attribute access on a reference or a service gives.
+
+A command is found in the explicit table of its class and nowhere else, so a name that comes from the
+network reaches nothing but declared commands.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Coroutine
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
+
+import attrs
+
+P = ParamSpec("P")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+
+@attrs.frozen
+class CallOptions:
+    """What can be chosen for one call or send.
+
+    Args:
+        deadline: seconds that the call may take; it applies besides any cancel scope of the caller.
+    """
+
+    deadline: float | None = None
+
+
+DEFAULT_OPTIONS = CallOptions()
+
+
+class Peer(Protocol):
+    """What a command is sent through: a reference, or a service that means itself."""
+
+    async def __trionet_call__(
+        self, command: str, options: CallOptions, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Call and wait for the result."""
+
+    async def __trionet_send__(self, command: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Send, and wait for room."""
+
+    def __trionet_send_nowait__(self, command: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Send, if there is room."""
+
+
+class BoundCommand(Generic[P, R_co]):
+    """A command of one certain service: call it, or send it.
+
+    It is what ``reference.command`` gives.  Awaiting the call is the whole of it::
+
+        text = await greeter.greet("Trio")
+    """
+
+    __slots__ = ("_name", "_options", "_peer")
+
+    def __init__(self, peer: Peer, name: str, options: CallOptions = DEFAULT_OPTIONS) -> None:
+        self._peer = peer
+        self._name = name
+        self._options = options
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:
+        """Call the command; the result must be awaited.
+
+        Waits for room in the inbox, for a free slot, and for the handler to end.
+
+        Cancellation: cancels the handler, wherever it runs; the call ends when the handler has.
+
+        Returns:
+            A copy of what the handler returned.
+
+        Raises:
+            CallError: one of its subclasses says why there is no result, and ``executed`` whether the
+                handler started.
+            Exception: a declared exception class (see :func:`trionet.value`) that the handler raised.
+        """
+        return self._peer.__trionet_call__(self._name, self._options, args, kwargs)
+
+    def send(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, None]:
+        """Send the command one-way; must be awaited.
+
+        Waits for room in the inbox, not for the handler.  A message that does not arrive is a dead
+        letter on this node.
+
+        Cancellation: while it waits for room the message is withdrawn.
+
+        Raises:
+            BadMessage: if an argument is no value, or the message is too large.
+            ServiceBusy: if there is no room and the service chose ``overflow="reject"``.
+            Deadlock: if waiting for room would close a circle of services that wait on each other.
+        """
+        return self._peer.__trionet_send__(self._name, args, kwargs)
+
+    def send_nowait(self, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Send the command one-way, if there is room in the inbox right now.
+
+        Raises:
+            trio.WouldBlock: if there is none.
+            BadMessage: if an argument is no value, or the message is too large.
+        """
+        self._peer.__trionet_send_nowait__(self._name, args, kwargs)
+
+    def options(self, *, deadline: float | None = None) -> BoundCommand[P, R_co]:
+        """Return the same command with other options.
+
+        Args:
+            deadline: seconds that each call may take.
+        """
+        return BoundCommand(self._peer, self._name, CallOptions(deadline))
+
+    def __repr__(self) -> str:
+        return f"<command {self._name} of {self._peer!r}>"
+
+
+class Command(Generic[P, R_co]):
+    """A declared command of a service class; made by :func:`command`.
+
+    Attributes:
+        name: the name that messages carry.
+        function: the handler.
+        shielded: whether the handler runs on when its caller goes away.
+        deadline: default deadline in seconds, or None for the node's.
+        abstract: whether it is declared for an interface, without a body.
+    """
+
+    def __init__(
+        self, function: Callable[..., Any], *, shielded: bool = False, deadline: float | None = None
+    ) -> None:
+        if not inspect.isfunction(function):
+            raise TypeError(f"@command is for functions that are methods of a service, not {function!r}")
+        if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+            raise TypeError(f"{function.__qualname__} is a generator; a command returns or is a coroutine")
+        if function.__name__.startswith("_"):
+            raise TypeError(f"{function.__qualname__} is private by its name; a command is public")
+        if deadline is not None and not deadline > 0:
+            raise ValueError(f"the deadline of {function.__qualname__} must be above 0 seconds")
+        self.__doc__ = function.__doc__
+        self.__wrapped__ = function
+        self.name = function.__name__
+        self.function = function
+        self.shielded = shielded
+        self.deadline = deadline
+        self.abstract = getattr(function, "__isabstractmethod__", False)
+        self.is_async = inspect.iscoroutinefunction(function)
+
+    @overload
+    def __get__(self, instance: None, owner: Any) -> Command[P, R_co]: ...
+    @overload
+    def __get__(self, instance: object, owner: Any) -> BoundCommand[P, R_co]: ...
+    def __get__(self, instance: Any, owner: Any) -> Any:
+        """Give the declaration on the class, and the bound command on a service or a reference."""
+        if instance is None:
+            return self
+        return BoundCommand(instance, self.name)
+
+    def __repr__(self) -> str:
+        return f"<command {self.function.__qualname__}>"
+
+    def signature_text(self) -> str:
+        """The signature as a caller sees it, for error texts."""
+        parameters = list(inspect.signature(self.function).parameters.values())[1:]
+        return f"{self.name}{inspect.Signature(parameters)}"
+
+
+class _Declare(Protocol):
+    """``@command(...)`` with options, waiting for its function."""
+
+    @overload
+    def __call__(
+        self, function: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]], /
+    ) -> Command[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[Concatenate[Any, P], R], /) -> Command[P, R]: ...
+    def __call__(self, function: Any, /) -> Any:
+        """Declare the function."""
+
+
+@overload
+def command(function: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]], /) -> Command[P, R]: ...
+@overload
+def command(function: Callable[Concatenate[Any, P], R], /) -> Command[P, R]: ...
+@overload
+def command(*, shielded: bool = False, deadline: float | None = None) -> _Declare: ...
+def command(function: Any = None, /, *, shielded: bool = False, deadline: float | None = None) -> Any:
+    """Declare a method of a service as a command that others may call.
+
+    Both ``async def`` and ``def`` will do; callers await it all the same.  In an interface class the
+    method is also ``@abstractmethod`` and has no body.
+
+    Args:
+        shielded: the handler runs on when its caller is cancelled or out of time; the wait for it ends
+            at once.
+        deadline: seconds that a call may take where the caller has no deadline of its own.
+
+    Raises:
+        TypeError: if it is no plain function, a generator, or private by its name.
+        ValueError: if the deadline is not above 0.
+    """
+    if function is not None:
+        return Command(function)
+
+    def declare(function: Callable[..., Any], /) -> Command[Any, Any]:
+        return Command(function, shielded=shielded, deadline=deadline)
+
+    return declare

@@ -1,0 +1,92 @@
+"""Replies that a handler leaves for later (C7)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from trionet.errors import NoReply
+from trionet.kernel.context import handling
+from trionet.kernel.outcomes import portable
+from trionet.kernel.request import State
+from trionet.message import snapshot
+
+if TYPE_CHECKING:
+    from trionet.kernel.request import Request
+
+
+class Reply:
+    """The reply to a call whose handler has deferred it; made by :func:`defer`.
+
+    Exactly one of :meth:`ok` and :meth:`fail` counts.  A reply that is dropped without an answer fails
+    the call with :exc:`~trionet.NoReply`; one that is still open when its service has ended fails it
+    with :exc:`~trionet.ServiceExited`.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the caller still waits; always False for a message that was sent one-way."""
+        return self._request.state is State.DEFERRED and not self._request.one_way
+
+    def ok(self, value: Any = None) -> bool:
+        """Answer the call.
+
+        Returns:
+            False if nobody waited any more.
+
+        Raises:
+            BadMessage: if ``value`` holds what is no value; the call stays open.
+        """
+        node = self._request.target.node
+        copied, checks = snapshot(value, "result", node.limits, node.resolve_reference)
+        if not self._close():
+            return False
+        self._request.succeed(copied, checks)
+        return True
+
+    def fail(self, error: Exception) -> bool:
+        """Fail the call: a declared exception travels as itself, any other as ``RemoteError``.
+
+        Returns:
+            False if nobody waited any more.
+        """
+        node = self._request.target.node
+        if not self._close():
+            return False
+        self._request.fail(portable(error, node))
+        return True
+
+    def _close(self) -> bool:
+        was_open = self.is_open
+        if self._request.target.deferred is not None:
+            self._request.target.deferred.pop(self._request, None)
+        return was_open
+
+    def __del__(self) -> None:
+        if self._close():
+            text = f"{self._request.command} of {self._request.target.describe()} dropped its deferred reply"
+            self._request.fail(NoReply(text, executed=True))
+
+
+def defer() -> Reply:
+    """Take the reply of the current call into one's own hands; what the handler returns is ignored.
+
+    The slot of the handler is free again when the handler returns.  The call ends when the reply is
+    given; when its caller goes away meanwhile, ``is_open`` becomes False.
+
+    Raises:
+        RuntimeError: outside a handler, or when the reply was deferred already.
+    """
+    request = handling.get()
+    if request is None or request.worker is None:
+        raise RuntimeError("defer() is for handlers, while they run")
+    if request.state is not State.RUNNING:
+        raise RuntimeError(f"the reply of {request.command} was deferred already")
+    actor = request.target
+    request.state = State.DEFERRED
+    if actor.deferred is None:
+        actor.deferred = {}
+    actor.deferred[request] = None
+    return Reply(request)

@@ -1,0 +1,101 @@
+"""Keeping a service alive: starting it again as its restart policy says.
+
+Duty: one task that runs a service, and after its end a new one in its place.  The new one has a new handle
+and the old names, which stay reserved in between.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import trio
+
+from trionet.kernel.supervise import Restart, RestartHistory
+
+if TYPE_CHECKING:
+    from trionet.handle import Handle
+    from trionet.kernel.actor import Actor
+
+_log = logging.getLogger("trionet.supervise")
+
+
+class Keeper:
+    """One service through all its restarts.
+
+    Attributes:
+        actor: the present one; between two, the former.
+        handle: the handle of the first, under which its starter lists it.
+        keeps: False once its owner ended it or the policy gave up.
+    """
+
+    def __init__(self, actor: Actor, policy: Restart) -> None:
+        self.actor = actor
+        self.handle: Handle = actor.handle
+        self.keeps = policy.when != "never"
+        self._history = RestartHistory(policy)
+        self._pause: trio.CancelScope | None = None
+        self._ended = trio.Event()
+        actor.keeper = self
+
+    async def run(self) -> None:
+        """Run the service and its successors; the body of the task."""
+        first = True
+        try:
+            while True:
+                await self.actor.run()
+                if not await self._again(first=first):
+                    return
+                first = False
+                self.actor = self.actor.node.successor(self.actor)
+        finally:
+            self._give_up()
+
+    async def _again(self, *, first: bool) -> bool:
+        """Decide whether to start it again, and wait until then."""
+        actor = self.actor
+        assert actor.exit is not None
+        if not self.keeps or not self._history.wants(actor.exit) or (first and not actor.has_started):
+            return False
+        delay = self._history.next_delay(trio.current_time())
+        if delay is None:
+            policy = self._history.policy
+            text = "%s ended again after %d restarts in %g seconds; its restart policy gives up"
+            _log.error(text, actor.describe(), policy.most, policy.within)
+            return False
+        _log.warning("%s %s; it starts again in %g seconds", actor.describe(), actor.exit, delay)
+        with trio.CancelScope() as self._pause:
+            await trio.sleep(delay)
+        return self.keeps
+
+    def _give_up(self) -> None:
+        actor = self.actor
+        wanted = self.keeps
+        self.keeps = False
+        actor.node.withdraw_names(actor, keep=False)
+        actor.node.forget_keeper(self)
+        self._ended.set()
+        if wanted and actor.error is not None and actor.has_started:
+            actor.node.escalate(actor, actor.error)
+
+    def request_stop(self, deadline: float) -> None:
+        """Stop the service in order, for good."""
+        self._end_pause()
+        self.actor.request_stop(deadline)
+
+    def kill(self) -> None:
+        """End the service at once, for good."""
+        self._end_pause()
+        self.actor.kill()
+
+    def _end_pause(self) -> None:
+        self.keeps = False
+        if self._pause is not None:
+            self._pause.cancel()
+
+    async def wait_ended(self) -> None:
+        """Wait until it has ended for good.
+
+        Cancellation: changes nothing.
+        """
+        await self._ended.wait()

@@ -1,0 +1,292 @@
+"""The life of services as seen from outside: started, stopped, restarted, failed (C8, C9, C13).
+
+Duty: the part of a node that owns its services.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from itertools import count
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, cast
+
+import trio
+
+from trionet.config import NodeConfig
+from trionet.errors import NodeStopping, NoSuchService, StartFailed
+from trionet.handle import MAX_LOCAL, Handle, check_name
+from trionet.kernel.actor import Actor, Life
+from trionet.kernel.context import current_actor
+from trionet.kernel.keeper import Keeper
+from trionet.kernel.naming import Naming
+from trionet.kernel.network import Network
+from trionet.kernel.reference import make_reference, target_of
+from trionet.kernel.seams import Seams
+from trionet.kernel.service import Service
+from trionet.kernel.spec import Spec, as_spec
+from trionet.kernel.supervise import Restart
+from trionet.kernel.watch import Exit
+
+if TYPE_CHECKING:
+    from trionet.kernel.node import Node
+
+S = TypeVar("S", bound=Service)
+
+#: Ends of services that are remembered, so that a late watcher still learns the reason.
+REMEMBERED_EXITS: Final = 10_000
+
+_log = logging.getLogger("trionet.node")
+
+
+class Lifecycle(Naming):
+    """What a node needs to own services."""
+
+    def __init__(
+        self, nursery: trio.Nursery, config: NodeConfig, seams: Seams, network: Network | None
+    ) -> None:
+        super().__init__(config, seams, network)
+        self.nursery = nursery
+        self._roots: dict[Handle, Actor | Keeper] = {}
+        self._local_ids = count(1)
+        self._exits: dict[Handle, Exit] = {}
+        self._cut_off: list[str] = []
+        self._stopping = False
+        self._shutdown = trio.Event()
+
+    @property
+    def cut_off(self) -> tuple[str, ...]:
+        """What had to be cut off when services stopped, because the grace time was over."""
+        return tuple(self._cut_off)
+
+    # start and stop
+
+    async def start(
+        self,
+        what: Spec[S] | Callable[[], S],
+        *,
+        name: str | None = None,
+        restart: Restart | None = None,
+        exclusive: bool = False,
+    ) -> S:
+        """Start an independent service: one that lives until it ends itself, is stopped, or the node stops.
+
+        Waits until its ``setup`` has returned and its name, if any, is announced.
+
+        Cancellation: the service is killed, and the wait goes on until it has ended.
+
+        Args:
+            what: ``spec(Class, ...)``, or a class whose constructor needs no arguments.
+            name: ``.name`` for this node, ``name`` for the whole cluster.
+            restart: whether it is started again after its end; by default it is not.
+            exclusive: for a global name: never two owners, even where the cluster is split.
+
+        Returns:
+            A reference to it, typed as its class.
+
+        Raises:
+            StartFailed: if the constructor or ``setup`` raised, or took longer than the start deadline.
+            NameTaken: if the name has another owner.
+            NodeStopping: if the node is stopping.
+            TypeError: if it is no service class, or needs arguments.
+            ValueError: if the name is malformed.
+        """
+        return await self._start(None, as_spec(what), name, restart, exclusive=exclusive)
+
+    async def start_child(
+        self,
+        parent: Actor,
+        what: Spec[S] | Callable[[], S],
+        *,
+        name: str | None,
+        restart: Restart | None,
+    ) -> S:
+        """Start a service that ends with another one; see :meth:`Service.start`.
+
+        Raises:
+            StartFailed: also if the parent is ending.
+        """
+        if parent.life not in (Life.STARTING, Life.RUNNING):
+            raise StartFailed(f"{parent.describe()} is {parent.life.value} and starts no children")
+        return await self._start(parent, as_spec(what), name, restart, exclusive=False)
+
+    async def _start(
+        self,
+        parent: Actor | None,
+        spec: Spec[S],
+        name: str | None,
+        restart: Restart | None,
+        *,
+        exclusive: bool,
+    ) -> S:
+        if self._stopping:
+            raise NodeStopping(f"{self.config.name} is stopping; {spec} was not started")
+        actor = Actor(self._as_node(), self._new_handle(), spec, parent)
+        if name is not None:
+            self._reserve(check_name(name))
+            actor.names = (name,)
+            actor.exclusive = exclusive
+        keeper = None if restart is None else Keeper(actor, restart)
+        owner = self._roots if parent is None else parent.adopted()
+        owner[actor.handle] = keeper or actor
+        self.actors[actor.handle.local] = actor
+        run = actor.run if keeper is None else keeper.run
+        self.context.copy().run(partial(self.nursery.start_soon, run, name=str(spec)))
+        await _Start(actor).wait()
+        reference: S = make_reference(self, actor.handle, spec.cls)
+        return reference
+
+    def successor(self, former: Actor) -> Actor:
+        """Make the next incarnation of a service that its keeper starts again."""
+        actor = Actor(self._as_node(), self._new_handle(), former.spec, former.parent)
+        actor.names = former.names
+        actor.exclusive = former.exclusive
+        actor.keeper = former.keeper
+        actor.predecessor = former.handle
+        self.actors[actor.handle.local] = actor
+        return actor
+
+    def _as_node(self) -> Node:
+        return cast("Node", self)  # the only class made of these parts
+
+    def _new_handle(self) -> Handle:
+        while True:
+            local = (next(self._local_ids) - 1) % MAX_LOCAL + 1
+            if local not in self.actors:
+                return Handle.make(self.network.harbor, local, self.incarnation)
+
+    async def stop(self, target: Any) -> None:
+        """Stop a service in order and wait for its end: grace time, then ``teardown`` (C8).
+
+        A service that is dead already is no error.  One that asks for itself is not waited for.
+
+        Cancellation: the service stops all the same.
+
+        Args:
+            target: a reference, handle or name.
+
+        Raises:
+            NoSuchService: if nobody owns the name.
+            NodeDown: if the service is on a node without a link.
+        """
+        await self._end(target, kill=False)
+
+    async def kill(self, target: Any) -> None:
+        """End a service at once, without grace time and ``teardown``, and wait for its end.
+
+        Cancellation, Args, Raises: as :meth:`stop`.
+        """
+        await self._end(target, kill=True)
+
+    async def _end(self, target: Any, *, kill: bool) -> None:
+        address = target_of(target)
+        try:
+            where = self.locate(address)
+        except NoSuchService:
+            if isinstance(address, str) and not address.startswith(":"):
+                raise
+            await trio.lowlevel.checkpoint()
+            return
+        if not isinstance(where, Actor):
+            await self.network.stop(where, kill=kill)
+            return
+        living = where.keeper or where
+        if kill:
+            living.kill()
+        else:
+            living.request_stop(trio.current_time() + self.config.stop_grace)
+        if where is current_actor.get():
+            await trio.lowlevel.checkpoint_if_cancelled()
+        else:
+            await living.wait_ended()
+
+    # the end of services
+
+    def forget(self, actor: Actor) -> None:
+        """A service is dead: give its handle back, remember how it ended."""
+        self.actors.pop(actor.handle.local, None)
+        if actor.exit is not None:
+            self._exits[actor.handle] = actor.exit
+            if len(self._exits) > REMEMBERED_EXITS:
+                del self._exits[next(iter(self._exits))]
+        if actor.keeper is None:
+            self._disown(actor.parent, actor.handle)
+
+    def forget_keeper(self, keeper: Keeper) -> None:
+        """A service has ended for good."""
+        self._disown(keeper.actor.parent, keeper.handle)
+
+    def _disown(self, parent: Actor | None, handle: Handle) -> None:
+        owner = self._roots if parent is None else parent.adopted()
+        owner.pop(handle, None)
+
+    def escalate(self, actor: Actor, error: BaseException) -> None:
+        """A service failed for good: its starter deals with it, or the log does."""
+        parent = actor.parent
+        if parent is None or parent.life is not Life.RUNNING or parent.nursery is None:
+            _log.error("%s failed", actor.describe(), exc_info=error)
+            return
+        assert parent.instance is not None
+        _log.warning("%s failed; its starter %s is told", actor.describe(), parent.describe())
+        start = partial(parent.nursery.start_soon, parent.instance.child_failed, actor.handle, error)
+        parent.context.copy().run(start)
+
+    def note_cut_off(self, what: str) -> None:
+        """Remember what the end of a grace time cut off."""
+        _log.warning("cut off at the end of the grace time: %s", what)
+        self._cut_off.append(what)
+
+    # the end of the node
+
+    def abort(self) -> None:
+        """End everything on the node at once: no grace time, no ``teardown``."""
+        self._stopping = True
+        self._shutdown.set()
+        for living in reversed(tuple(self._roots.values())):
+            living.kill()
+
+    async def close(self) -> None:
+        """Stop all services, the latest started first, under one deadline (C13).
+
+        A service that is idle and has no ``teardown`` is not waited for before the next is asked.
+
+        Cancellation: the services stop all the same, but are not waited for.
+        """
+        self._stopping = True
+        self._shutdown.set()
+        deadline = trio.current_time() + self.config.stop_grace
+        asked = list(reversed(self._roots.values()))
+        for living in asked:
+            living.request_stop(deadline)
+            actor = living if isinstance(living, Actor) else living.actor
+            if actor.has_things_to_do():
+                await living.wait_ended()
+        for living in asked:
+            await living.wait_ended()
+
+
+class _Start:
+    """The wait of a starter until its service runs."""
+
+    def __init__(self, actor: Actor) -> None:
+        self._actor = actor
+        self._error: BaseException | None = None
+        self._raise_cancel: Callable[[], NoReturn] | None = None
+        self._task = trio.lowlevel.current_task()
+        actor.on_started(self._tell)
+
+    def _tell(self, error: BaseException | None) -> None:
+        self._error = error
+        trio.lowlevel.reschedule(self._task)
+
+    def _abort(self, raise_cancel: Callable[[], NoReturn]) -> trio.lowlevel.Abort:
+        self._raise_cancel = raise_cancel
+        (self._actor.keeper or self._actor).kill()
+        return trio.lowlevel.Abort.FAILED
+
+    async def wait(self) -> None:
+        await trio.lowlevel.wait_task_rescheduled(self._abort)
+        if self._raise_cancel is not None:
+            self._raise_cancel()
+        if self._error is not None:
+            raise self._error

@@ -1,0 +1,125 @@
+"""Names of services: reserved, announced, looked up, awaited, withdrawn (C11).
+
+Duty: the part of a node that deals with names, local ones by itself and global ones through the network.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import trio
+
+from trionet.errors import NameTaken, NoSuchService
+from trionet.handle import Handle, check_name, is_local_name
+from trionet.kernel.actor import Actor
+from trionet.kernel.messaging import Messaging
+from trionet.kernel.reference import target_of
+
+
+class Naming(Messaging):
+    """What a node needs for names."""
+
+    def lookup(self, name: str) -> Handle | None:
+        """The owner of a name, from what this node knows, or None.
+
+        Raises:
+            ValueError: if the name is malformed.
+        """
+        check_name(name)
+        return self.local_names.handle(name) if is_local_name(name) else self.network.lookup(name)
+
+    def names(self) -> dict[str, Handle]:
+        """All names that this node knows, local ones first, each kind sorted."""
+        return {**self.local_names.names(), **self.network.global_names()}
+
+    async def wait_for_name(self, name: str) -> Handle:
+        """Wait until a name has an owner.
+
+        Cancellation: leaves nothing behind.
+
+        Returns:
+            The owner's handle.
+
+        Raises:
+            ValueError: if the name is malformed.
+        """
+        check_name(name)
+        if is_local_name(name):
+            return await self.local_names.wait(name)
+        return await self.network.wait_for_name(name)
+
+    async def register(self, name: str, target: Any, *, exclusive: bool = False) -> None:
+        """Give a service of this node one more name; it goes with the service.
+
+        Waits for the master, for a global name.
+
+        Cancellation: the name may have been registered; it still goes with the service.
+
+        Raises:
+            NameTaken: if another service owns the name.
+            NoSuchService: if the target is no living service of this node.
+            ValueError: if the name is malformed.
+        """
+        actor = self.locate(target_of(target))
+        if not isinstance(actor, Actor):
+            raise NoSuchService(
+                f"{actor} is not on this node; its own node registers names for it", executed=False
+            )
+        if check_name(name) in actor.names and self.lookup(name) == actor.handle:
+            await trio.lowlevel.checkpoint()
+            return
+        self._reserve(name)
+        actor.names += (name,)
+        actor.exclusive = actor.exclusive or exclusive
+        try:
+            await self._announce_name(actor, name)
+        except NameTaken:
+            actor.names = tuple(each for each in actor.names if each != name)
+            raise
+
+    def unregister(self, name: str) -> None:
+        """Take a name from a service of this node.
+
+        Raises:
+            NoSuchService: if no service of this node has it.
+        """
+        handle = self.lookup(name)
+        actor = None if handle is None else self.actors.get(handle.local)
+        if actor is None or name not in actor.names or actor.handle != handle:
+            raise NoSuchService(f"no service of this node has the name {name!r}", executed=False)
+        actor.names = tuple(each for each in actor.names if each != name)
+        self._withdraw(name, actor, keep=False)
+
+    def _reserve(self, name: str) -> None:
+        if is_local_name(name):
+            self.local_names.reserve(name)
+        elif (owner := self.network.lookup(name)) is not None:
+            raise NameTaken(name, owner)
+
+    async def announce(self, actor: Actor) -> None:
+        """Make the names of a service known; the last step of its start.
+
+        Raises:
+            NameTaken: if a global name has another owner.
+        """
+        for name in actor.names:
+            await self._announce_name(actor, name)
+
+    async def _announce_name(self, actor: Actor, name: str) -> None:
+        if is_local_name(name):
+            self.local_names.announce(name, actor.handle, actor)
+        else:
+            await self.network.register(name, actor, exclusive=actor.exclusive, replacing=actor.predecessor)
+
+    def withdraw_names(self, actor: Actor, *, keep: bool) -> None:
+        """Take all names from a service that is ending; keep them for its successor, or free them."""
+        for name in actor.names:
+            self._withdraw(name, actor, keep=keep)
+
+    def _withdraw(self, name: str, actor: Actor, *, keep: bool) -> None:
+        if not is_local_name(name):
+            self.network.withdraw(name, actor.handle, keep=keep)
+        elif keep:
+            self.local_names.keep_for_restart(name)
+        elif self.local_names.handle(name) in (None, actor.handle):
+            self.local_names.withdraw(name)

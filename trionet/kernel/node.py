@@ -1,0 +1,268 @@
+"""The node: one Trio run that owns services, names and the way to other nodes.
+
+Duty: the public surface of a node; its parts are messages (:mod:`trionet.kernel.messaging`), names
+(:mod:`trionet.kernel.naming`) and the life of services (:mod:`trionet.kernel.lifecycle`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, ParamSpec, TypeVar, overload
+
+import trio
+
+from trionet.config import NodeConfig
+from trionet.errors import NoSuchService
+from trionet.handle import Handle, check_name
+from trionet.kernel.actor import Actor, only_one
+from trionet.kernel.command import Command
+from trionet.kernel.lifecycle import Lifecycle
+from trionet.kernel.monitor import Monitor
+from trionet.kernel.network import Network
+from trionet.kernel.outcomes import split_cancelled
+from trionet.kernel.reference import make_reference, target_of
+from trionet.kernel.seams import Seams
+from trionet.kernel.service import Service
+from trionet.kernel.statistics import NodeStatistics, ServiceStatistics, measure
+from trionet.kernel.watch import Exit, Watch
+
+P = ParamSpec("P")
+R = TypeVar("R")
+S = TypeVar("S", bound=Service)
+
+
+class Node(Lifecycle):
+    """A container of services; made by :func:`open_node`."""
+
+    def __init__(
+        self, nursery: trio.Nursery, config: NodeConfig, seams: Seams, network: Network | None
+    ) -> None:
+        super().__init__(nursery, config, seams, network)
+        self.monitor = Monitor(self)
+
+    @property
+    def name(self) -> str:
+        """The node's name in logs."""
+        return self.config.name
+
+    @property
+    def harbor(self) -> int:
+        """The node's harbor id; 0 without a cluster."""
+        return self.network.harbor
+
+    # addresses and messages
+
+    @overload
+    def ref(self, target: Any, interface: Callable[..., S]) -> S: ...
+    @overload
+    def ref(self, target: Any) -> Any: ...
+    def ref(self, target: Any, interface: Any = None) -> Any:
+        """Make a reference from an address.
+
+        Args:
+            target: a name (the reference finds its owner anew at each message), a handle, the text of a
+                handle, or a reference.
+            interface: the service class, or an interface class that it derives from; without it the
+                reference takes any command.
+
+        Raises:
+            ValueError: if the text is neither a name nor a handle.
+            NodeDown: for the text of a handle on a node without a link.
+        """
+        if interface is not None and not (isinstance(interface, type) and issubclass(interface, Service)):
+            raise TypeError(f"{interface!r} is no class that derives from trionet.Service")
+        address = target_of(target)
+        if isinstance(address, str):
+            address = self.parse_handle(address) if address.startswith(":") else check_name(address)
+        return make_reference(self, address, interface)
+
+    @overload
+    def call(
+        self, target: Any, command: Command[P, R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, R]: ...
+    @overload
+    def call(self, target: Any, command: str, /, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]: ...
+    def call(self, target: Any, command: Any, /, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
+        """Call a command by address; must be awaited.
+
+        Args:
+            target: a reference, handle, name, or the text of a handle.
+            command: the command (``Greeter.greet``, which is typed) or its name.
+
+        Cancellation, Returns, Raises: as :meth:`trionet.BoundCommand.__call__`.
+        """
+        return self.call_command(target_of(target), command, args, kwargs)
+
+    @overload
+    def send(
+        self, target: Any, command: Command[P, R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, None]: ...
+    @overload
+    def send(self, target: Any, command: str, /, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, None]: ...
+    def send(self, target: Any, command: Any, /, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, None]:
+        """Send a command by address, one-way; must be awaited.
+
+        Args: as :meth:`call`.
+
+        Cancellation, Raises: as :meth:`trionet.BoundCommand.send`.
+        """
+        return self.send_command(target_of(target), _command_name(command), args, kwargs)
+
+    @overload
+    def send_nowait(
+        self, target: Any, command: Command[P, R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> None: ...
+    @overload
+    def send_nowait(self, target: Any, command: str, /, *args: Any, **kwargs: Any) -> None: ...
+    def send_nowait(self, target: Any, command: Any, /, *args: Any, **kwargs: Any) -> None:
+        """Send a command by address, if there is room right now.
+
+        Args: as :meth:`call`.
+
+        Raises:
+            trio.WouldBlock: if there is no room.
+            BadMessage: if an argument is no value, or the message is too large.
+        """
+        self.send_command_nowait(target_of(target), _command_name(command), args, kwargs)
+
+    def watch(self, target: Any) -> AbstractAsyncContextManager[Watch]:
+        """Watch for the end of a service: ``async with node.watch(room) as exit: await exit.wait()``.
+
+        Tells exactly once: at once if it is dead already (C15).  Leaving the block leaves nothing behind.
+
+        Args:
+            target: a reference, handle or name; a name stands for its present owner.
+
+        Raises:
+            NoSuchService: if nobody owns the name.
+        """
+        return self._watch(target_of(target))
+
+    @asynccontextmanager
+    async def _watch(self, target: Handle | str) -> AsyncIterator[Watch]:
+        handle = self._handle_of(target)
+        watch = Watch(handle)
+        end: Callable[[], None] | None = None
+        if handle.incarnation == self.incarnation:
+            actor = self.actors.get(handle.local)
+            if actor is None:
+                watch.tell(self._exits.get(handle) or Exit(handle, "gone"))
+            else:
+                end = actor.watch(watch.tell)
+        elif handle.harbor == self.harbor:
+            watch.tell(Exit(handle, "node down"))
+        else:
+            end = self.network.watch(handle, watch.tell)
+        try:
+            yield watch
+        finally:
+            if end is not None:
+                end()
+
+    def _handle_of(self, target: Handle | str) -> Handle:
+        if isinstance(target, str):
+            if target.startswith(":"):
+                return self.parse_handle(target)
+            where = self.locate(target)
+            return where.handle if isinstance(where, Actor) else where
+        return target
+
+    # statistics
+
+    def services(self) -> tuple[Handle, ...]:
+        """The handles of all services of this node, oldest first."""
+        return tuple(actor.handle for actor in self.actors.values())
+
+    def service_statistics(self, target: Any) -> ServiceStatistics:
+        """Measure one service of this node.
+
+        Raises:
+            NoSuchService: if it is no living service of this node.
+        """
+        actor = self.locate(target_of(target))
+        if not isinstance(actor, Actor):
+            raise NoSuchService(f"{actor} is not on this node", executed=False)
+        return measure(actor)
+
+    def statistics(self) -> NodeStatistics:
+        """Measure the node."""
+        actors = self.actors.values()
+        return NodeStatistics(
+            self.name,
+            self.harbor,
+            self.incarnation,
+            len(actors),
+            sum(actor.messages for actor in actors),
+            sum(actor.cpu_time for actor in actors),
+            sum(actor.inbox.size for actor in actors),
+            sum(len(actor.handlers) for actor in actors),
+            self.dead_letters.count,
+            self.monitor.stalls,
+        )
+
+    # its own life
+
+    async def run_sync(self, function: Callable[..., R], *args: Any) -> R:
+        """Run a blocking function in a worker thread (inline in a simulation).
+
+        Cancellation: waits for the function all the same.
+
+        Returns:
+            What the function returned.
+        """
+        result: R = await self.seams.run_sync(function, *args)  # type: ignore[misc]
+        return result
+
+    async def serve_forever(self) -> None:
+        """Wait until the node is asked to stop.
+
+        Cancellation: changes nothing.
+        """
+        await self._shutdown.wait()
+
+    def shutdown(self) -> None:
+        """Ask the node to stop in order: :meth:`serve_forever` returns."""
+        self._shutdown.set()
+
+
+def _command_name(command: str | Command[Any, Any]) -> str:
+    return command if isinstance(command, str) else command.name
+
+
+@asynccontextmanager
+async def open_node(
+    config: NodeConfig = NodeConfig(),  # noqa: B008 - frozen
+    *,
+    seams: Seams | None = None,
+    network: Network | None = None,
+) -> AsyncIterator[Node]:
+    """Open a node for the block; leaving it stops all services in order.
+
+    When the block ends by cancellation the services are killed instead; so cancel only what should not
+    end in order, and otherwise let the block end or call :meth:`Node.shutdown`.
+
+    Args:
+        config: the node's settings.
+        seams: chance, clock and threads; a simulation brings its own.
+        network: the way to other nodes; by default there are none.
+    """
+    failure: BaseException | None = None
+    try:
+        async with trio.open_nursery(strict_exception_groups=True) as nursery:
+            node = Node(nursery, config, seams or Seams(), network)
+            nursery.start_soon(node.deadlines.run)
+            async with node.monitor.watching():
+                try:
+                    yield node
+                except BaseException as error:
+                    if split_cancelled(error)[0]:
+                        node.abort()
+                        raise
+                    failure = error
+                await node.close()
+            nursery.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        raise only_one(group) from group.__cause__
+    if failure is not None:
+        raise failure

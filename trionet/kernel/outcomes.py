@@ -1,0 +1,137 @@
+"""What becomes of a handler: its result, its error, its cancellation, its deferred reply (C4, C6, C9).
+
+Duty: turn the end of a handler into the end of its request.
+"""
+
+from __future__ import annotations
+
+import traceback
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from trionet.errors import BadMessage, CallError, RemoteError
+from trionet.kernel.request import Cut, Request, State
+from trionet.message import is_plain, snapshot, value_class
+
+if TYPE_CHECKING:
+    import logging
+
+    from trionet.handle import Handle
+    from trionet.kernel.command import Command
+    from trionet.kernel.node import Node
+
+
+class HandlerEnds:
+    """The part of a running service that deals with handlers that end."""
+
+    __slots__ = ("commands", "concurrency", "cpu_time", "handle", "messages", "node")
+
+    if TYPE_CHECKING:
+        node: Node
+        handle: Handle
+        handlers: dict[Request, None]
+        commands: dict[str, Command[Any, Any]]
+        concurrency: int
+        messages: int
+        cpu_time: float
+        stop_deadline: float
+
+        @property
+        def log(self) -> logging.Logger:
+            """The logger of the service."""
+
+        def describe(self) -> str:
+            """Who it is."""
+
+        def wind_up(self) -> None:
+            """Go on with stopping."""
+
+    def returned(self, request: Request, value: Any) -> None:
+        """The handler returned."""
+        self._over(request)
+        if request.state is not State.RUNNING:
+            return  # deferred, or nobody waits any more
+        checks: list[object] = []
+        if not request.one_way and not is_plain(value):
+            try:
+                value, checks = snapshot(value, "result", self.node.limits, self.node.resolve_reference)
+            except BadMessage as error:
+                request.fail(
+                    BadMessage(f"{request.command} of {self.describe()} returned {error}", executed=True)
+                )
+                return
+        request.succeed(value, checks)
+
+    def raised(self, request: Request, error: BaseException) -> None:
+        """The handler raised, or ended by cancellation."""
+        self._over(request)
+        cancelled, rest = split_cancelled(error)
+        if isinstance(error, KeyboardInterrupt):
+            request.cancelled()
+            raise error
+        if rest is not None:
+            self.refused(request, rest)
+        elif cancelled:
+            if request.cut is None:
+                request.cut = Cut.STOP
+            if request.cut is Cut.STOP and trio.current_time() >= self.stop_deadline:
+                self.node.note_cut_off(f"{request.command} of {self.describe()}")
+            request.cancelled()
+
+    def refused(self, request: Request, error: BaseException) -> None:
+        """The message could not be handled: a call fails, a send is logged (C9)."""
+        if request.state is State.DONE and not request.one_way:
+            self.log.error(
+                "%s of %s raised when nobody waited", request.command, self.describe(), exc_info=error
+            )
+        elif request.one_way:
+            request.state = State.DONE
+            self.log.error("%s, sent to %s, failed", request.command, self.describe(), exc_info=error)
+        elif isinstance(error, CallError) and request.state is State.QUEUED:
+            request.fail(error)
+        else:
+            request.fail(portable(error, self.node))
+
+    def _over(self, request: Request) -> None:
+        self.handlers.pop(request, None)
+        request.worker = request.context = request.coroutine = None
+        if not self.handlers and self.stop_deadline < float("inf"):
+            self.wind_up()
+
+
+def split_cancelled(error: BaseException) -> tuple[bool, BaseException | None]:
+    """Tell whether cancellation is part of an exception, and what else there is."""
+    if isinstance(error, trio.Cancelled):
+        return True, None
+    if isinstance(error, BaseExceptionGroup):
+        cancelled, rest = error.split(trio.Cancelled)
+        return cancelled is not None, rest
+    return False, error
+
+
+def portable(error: BaseException, node: Node) -> Exception:
+    """The exception that the caller raises: a declared one as itself, all others as RemoteError."""
+    text = traceback_text(error)
+    info = value_class(type(error))
+    if info is not None and isinstance(error, Exception):
+        try:
+            copied, _ = snapshot(error, "error", node.limits, node.resolve_reference)
+        except BadMessage as refused:
+            text += f"(its class is declared, but it cannot travel: {refused})\n"
+        else:
+            inside = "".join(f"  | {line}\n" for line in text.splitlines())
+            copied.add_note("  | --- in the service that was called ---\n" + inside.rstrip())
+            return copied  # type: ignore[no-any-return]
+    name = type(error).__qualname__
+    if type(error).__module__ != "builtins":
+        name = f"{type(error).__module__}.{name}"
+    return RemoteError(name, str(error), text)
+
+
+def traceback_text(error: BaseException) -> str:
+    """The traceback as the callee would print it, without the frames of trionet."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("trionet.kernel"):
+        trace = trace.tb_next
+    return "".join(traceback.format_exception(type(error), error, trace))

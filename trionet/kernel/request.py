@@ -1,0 +1,186 @@
+"""A message on its way: from the sender, through an inbox, to a handler, and its end.
+
+Duty: the states of one request and who is told when it ends.
+
+A request ends exactly once, by :meth:`Request.succeed`, :meth:`Request.fail` or
+:meth:`Request.cancelled`.  What that does differs by who waits: nobody (a send, below), a task of this
+node (:class:`trionet.kernel.calls.LocalCall`), or a caller on another node (the harbor's own class).
+"""
+
+from __future__ import annotations
+
+import enum
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from trionet.errors import CallError
+from trionet.handle import Handle
+from trionet.kernel.context import RequestInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from contextvars import Context
+
+    from trionet.kernel.actor import Actor
+    from trionet.kernel.dispatch import Worker
+
+
+class State(enum.Enum):
+    """Where a request is."""
+
+    #: on its way: it waits for room, or lies in the inbox; it can still be withdrawn
+    QUEUED = "queued"
+    #: its handler has started
+    RUNNING = "running"
+    #: the handler has returned and left the reply for later
+    DEFERRED = "deferred"
+    #: it ended, or its caller went away before it started
+    DONE = "done"
+
+
+class Cut(enum.Enum):
+    """Why a running handler was cancelled."""
+
+    CALLER = "its caller was cancelled"
+    DEADLINE = "its deadline passed"
+    STOP = "its service ended"
+
+
+class Request:
+    """A one-way message; subclasses add somebody who waits.
+
+    Attributes:
+        source: the sending service of this node, if any.
+        target: the receiving service.
+        command: the name of the command.
+        deadline: on the clock of ``trio.current_time()``; infinity for none.
+        checks: copied instances whose validators the receiver runs: of the arguments, later of the result.
+        shielded: whether its handler runs on when nobody waits any more.
+        worker: while running: the task that drives the handler, and its scope.
+        context: while running: the context variables of the handler.
+        coroutine: while running: the handler.
+        waits_for: while the handler's own task waits on another request: that request.
+        parked: the task that waits: for room (a send), for the end (a call).
+    """
+
+    __slots__ = (
+        "args",
+        "checks",
+        "command",
+        "context",
+        "coroutine",
+        "cut",
+        "deadline",
+        "kwargs",
+        "parked",
+        "session",
+        "shielded",
+        "since",
+        "source",
+        "state",
+        "target",
+        "trace",
+        "waits_for",
+        "worker",
+    )
+
+    one_way = True
+
+    def __init__(
+        self,
+        source: Actor | None,
+        target: Actor,
+        command: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        checks: list[object],
+        trace: int,
+    ) -> None:
+        self.source = source
+        self.target = target
+        self.command = command
+        self.args = args
+        self.kwargs = kwargs
+        self.checks = checks
+        self.trace = trace
+        self.session = 0
+        self.deadline = inf
+        self.since = 0.0
+        self.state = State.QUEUED
+        self.cut: Cut | None = None
+        self.shielded = False
+        self.worker: Worker | None = None
+        self.context: Context | None = None
+        self.coroutine: Coroutine[Any, Any, Any] | None = None
+        self.waits_for: Request | None = None
+        self.parked: trio.lowlevel.Task | None = None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.command} to {self.target.describe()}, {self.state.value}>"
+
+    # what is known of the sender
+
+    def source_handle(self) -> Handle | None:
+        """The handle of the sending service, or None for code outside any service."""
+        return None if self.source is None else self.source.handle
+
+    def source_node(self) -> int:
+        """The incarnation of the sending node."""
+        return self.target.handle.incarnation
+
+    def info(self) -> RequestInfo:
+        """What a handler may know."""
+        return RequestInfo(
+            self.source_handle(), self.source_node(), self.session, self.deadline, self.trace, self.command
+        )
+
+    def time_left_bound(self) -> float:
+        """The deadline at which the handler will be cancelled, for the calls that it makes itself."""
+        return inf if self.shielded or self.state is not State.RUNNING else self.deadline
+
+    def is_abandoned(self) -> bool:
+        """Tell whether its handler still runs although its caller has gone."""
+        return False
+
+    # cutting short
+
+    def cut_handler(self, why: Cut) -> None:
+        """Cancel the running handler; the request ends when the handler has."""
+        if self.cut is None:
+            self.cut = why
+        if self.worker is not None:
+            self.worker.scope.cancel(reason=why.value)
+
+    # how it came into the inbox
+
+    def admitted(self) -> None:
+        """There was room at last: the message now lies in the inbox."""
+        self.wake()
+
+    def wake(self) -> None:
+        """Let the waiting task go on."""
+        task, self.parked = self.parked, None
+        if task is not None:
+            trio.lowlevel.reschedule(task)
+
+    # its end
+
+    def succeed(self, value: Any, checks: list[object]) -> None:
+        """The handler returned; ``value`` is a copy that the caller may keep, once it is checked."""
+        self.state = State.DONE
+
+    def fail(self, error: Exception) -> None:
+        """The handler raised, or the message could not reach one."""
+        self.state = State.DONE
+
+    def cancelled(self) -> None:
+        """The handler ended by cancellation, for the reason in :attr:`cut`."""
+        self.state = State.DONE
+
+    def undeliverable(self, error: CallError) -> None:
+        """It never reached a handler: a call fails, a send is a dead letter (C5)."""
+        self.state = State.DONE
+        self.target.node.dead_letters.report(self, str(error))
+        self.wake()

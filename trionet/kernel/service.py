@@ -1,0 +1,262 @@
+"""The base class of services: what the author of a service writes, and what is there for them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Coroutine, MutableMapping
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, ParamSpec, Self, TypeVar, overload
+from weakref import WeakValueDictionary
+
+import attrs
+import trio
+from attrs import field, validators
+
+from trionet.handle import Handle
+from trionet.kernel.command import CallOptions, Command
+
+if TYPE_CHECKING:
+    from trionet.kernel.actor import Actor
+    from trionet.kernel.node import Node
+    from trionet.kernel.spec import Spec
+    from trionet.kernel.supervise import Restart
+    from trionet.kernel.watch import Watch
+
+P = ParamSpec("P")
+R = TypeVar("R")
+S = TypeVar("S", bound="Service")
+
+_whole = validators.optional([validators.instance_of(int), validators.ge(1)])
+
+#: Service classes by "module:Class", for references that come from elsewhere.
+SERVICE_CLASSES: Final[WeakValueDictionary[str, type[Service]]] = WeakValueDictionary()
+
+
+@attrs.frozen
+class ServiceOptions:
+    """What a service class chooses for its instances; None takes the node's setting.
+
+    Args:
+        concurrency: handlers that may run at a time; 1 handles one message after another.
+        inbox: messages that its inbox holds.
+        overflow: what happens to a message that finds no room: ``"wait"``, or ``"reject"`` with
+            :exc:`~trionet.ServiceBusy`.
+        deadline: seconds that a call may take where the caller has no deadline.
+    """
+
+    concurrency: int | None = field(default=None, validator=_whole)
+    inbox: int | None = field(default=None, validator=_whole)
+    overflow: Literal["wait", "reject"] = field(default="wait", validator=validators.in_(("wait", "reject")))
+    deadline: float | None = field(default=None, validator=validators.optional(validators.gt(0)))
+
+
+class Service:
+    """An actor: state, commands that others call, tasks of its own.
+
+    Derive from it, write an ``__init__`` as for any class (it need not call this one), and declare
+    commands with :func:`~trionet.command`.  Class options are given in the class statement::
+
+        class Room(Service, concurrency=1, inbox=100): ...
+
+    Args:
+        concurrency: handlers that may run at a time.
+        inbox: messages that the inbox holds.
+        overflow: ``"wait"`` or ``"reject"``.
+        deadline: default deadline of calls, in seconds.
+    """
+
+    __trionet_options__: ClassVar[ServiceOptions] = ServiceOptions()
+    __trionet_commands__: ClassVar[dict[str, Command[Any, Any]]] = {}
+    _trionet_actor: Actor | None = None
+
+    def __init_subclass__(
+        cls,
+        *,
+        concurrency: int | None = None,
+        inbox: int | None = None,
+        overflow: Literal["wait", "reject"] | None = None,
+        deadline: float | None = None,
+        **rest: Any,
+    ) -> None:
+        """Read the options of the class statement and collect the commands.
+
+        Raises:
+            TypeError: if a command hides a part of Service, or is hidden by what is no command.
+            ValueError: if an option is outside its range.
+        """
+        super().__init_subclass__(**rest)
+        chosen = {"concurrency": concurrency, "inbox": inbox, "overflow": overflow, "deadline": deadline}
+        given: dict[str, Any] = {name: each for name, each in chosen.items() if each is not None}
+        cls.__trionet_options__ = attrs.evolve(cls.__trionet_options__, **given)
+        cls.__trionet_commands__ = _collect_commands(cls)
+        SERVICE_CLASSES[f"{cls.__module__}:{cls.__qualname__}"] = cls
+
+    # what an author may override
+
+    async def setup(self) -> None:
+        """Prepare, before the service is announced; raising fails whoever started it."""
+
+    async def teardown(self) -> None:
+        """Clean up when the service stops in order; it may call and send, within the grace time."""
+
+    async def child_failed(self, child: Handle, error: BaseException) -> None:
+        """A child failed and its restart policy, if any, gave up; by default this service fails too.
+
+        Raises:
+            BaseException: raising ends this service as failed.
+        """
+        raise error
+
+    async def name_lost(self, name: str, owner: Handle | None) -> None:
+        """A global name now belongs to another service; by default this service stops.
+
+        Args:
+            name: the name.
+            owner: who has it now, or None when it was withdrawn because the master is silent.
+        """
+        self._actor.log.warning("%s lost its name %r and stops", self._actor.describe(), name)
+        await self.stop()
+
+    # what is there for an author
+
+    @property
+    def _actor(self) -> Actor:
+        if self._trionet_actor is None:
+            raise RuntimeError(f"this {type(self).__qualname__} was not started by a node")
+        return self._trionet_actor
+
+    @property
+    def node(self) -> Node:
+        """The node that the service lives on."""
+        return self._actor.node
+
+    @property
+    def handle(self) -> Handle:
+        """The identity of this service."""
+        return self._actor.handle
+
+    @property
+    def nursery(self) -> trio.Nursery:
+        """The nursery for helper tasks: open from ``setup`` on, cancelled when the service ends.
+
+        An exception in one of its tasks ends the service.
+        """
+        if self._actor.nursery is None:
+            raise RuntimeError(f"the nursery of {self._actor.describe()} is closed")
+        return self._actor.nursery
+
+    @property
+    def log(self) -> logging.LoggerAdapter[logging.Logger]:
+        """The logger of the service; handle and name are in every record."""
+        return _ServiceLog(self._actor)
+
+    def ref(self) -> Self:
+        """A reference to this service, to hand to others."""
+        reference: Self = self.node.ref(self.handle, type(self))
+        return reference
+
+    @overload
+    def call(
+        self, target: Any, command: Command[P, R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, R]: ...
+    @overload
+    def call(self, target: Any, command: str, /, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]: ...
+    def call(self, target: Any, command: Any, /, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
+        """Call a command by address; as :meth:`trionet.Node.call`."""
+        return self.node.call(target, command, *args, **kwargs)
+
+    @overload
+    def send(
+        self, target: Any, command: Command[P, R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, None]: ...
+    @overload
+    def send(self, target: Any, command: str, /, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, None]: ...
+    def send(self, target: Any, command: Any, /, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, None]:
+        """Send a command by address; as :meth:`trionet.Node.send`."""
+        return self.node.send(target, command, *args, **kwargs)
+
+    async def start(
+        self,
+        what: Spec[S] | Callable[[], S],
+        *,
+        name: str | None = None,
+        restart: Restart | None = None,
+    ) -> S:
+        """Start a child: a service that ends with this one.
+
+        Args, Cancellation, Returns, Raises: as :meth:`trionet.Node.start`.  Children end youngest first.
+        """
+        return await self.node.start_child(self._actor, what, name=name, restart=restart)
+
+    async def stop(self, target: Any = None) -> None:
+        """Stop another service and wait for its end; or, without a target, ask this one to stop.
+
+        Asking oneself returns at once: the handler that asked may still return its value.
+
+        Args:
+            target: a reference, handle or name; None for this service.
+        """
+        if target is None:
+            actor = self._actor
+            actor.request_stop(trio.current_time() + actor.node.config.stop_grace)
+            await trio.lowlevel.checkpoint_if_cancelled()
+        else:
+            await self.node.stop(target)
+
+    def watch(self, target: Any) -> AbstractAsyncContextManager[Watch]:
+        """Watch for the end of another service; as :meth:`trionet.Node.watch`."""
+        return self.node.watch(target)
+
+    # how commands of `self` work: a call is a plain method call, a send goes through the inbox
+
+    async def __trionet_call__(
+        self, command: str, options: CallOptions, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Run the method, as a method call does."""
+        declared = self.__trionet_commands__[command]
+        result = declared.function(self, *args, **kwargs)
+        return await result if declared.is_async else result
+
+    def __trionet_send__(
+        self, command: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Coroutine[Any, Any, None]:
+        """Send to oneself; it never waits."""
+        return self.node.send_command(self.handle, command, args, kwargs)
+
+    def __trionet_send_nowait__(self, command: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Send to oneself; there is always room."""
+        self.node.send_command_nowait(self.handle, command, args, kwargs)
+
+    @classmethod
+    def has_setup(cls) -> bool:
+        """Whether the class has a ``setup`` of its own."""
+        return cls.setup is not Service.setup
+
+    @classmethod
+    def has_teardown(cls) -> bool:
+        """Whether the class has a ``teardown`` of its own."""
+        return cls.teardown is not Service.teardown
+
+
+class _ServiceLog(logging.LoggerAdapter[logging.Logger]):
+    """Puts handle and name of the service into each record."""
+
+    def __init__(self, actor: Actor) -> None:
+        super().__init__(actor.log, {"service": str(actor.handle), "service_name": actor.label})
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        kwargs["extra"] = {**(self.extra or {}), **(kwargs.get("extra") or {})}
+        return msg, kwargs
+
+
+def _collect_commands(cls: type[Service]) -> dict[str, Command[Any, Any]]:
+    found: dict[str, Command[Any, Any]] = {}
+    for base in reversed(cls.__mro__):
+        for name, each in vars(base).items():
+            if isinstance(each, Command):
+                if name in vars(Service):
+                    raise TypeError(f"{base.__qualname__}.{name} is a command, but hides Service.{name}")
+                found[name] = each
+            elif name in found:
+                raise TypeError(f"{base.__qualname__}.{name} overrides a command, but is not declared as one")
+    return found

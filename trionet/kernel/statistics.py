@@ -1,0 +1,138 @@
+"""What can be measured of a node and its services, as frozen values (a console only prints them)."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Coroutine, Iterator
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from trionet.handle import Handle
+
+if TYPE_CHECKING:
+    from trionet.kernel.actor import Actor
+    from trionet.kernel.request import Request
+
+
+@attrs.frozen
+class HandlerStatistics:
+    """A handler that runs now.
+
+    Args:
+        command: the name of the command.
+        source: who sent the message; None for code outside any service.
+        since: when it first waited for something, on the clock of ``trio.current_time()``.
+        abandoned: whether nobody waits for it any more.
+        stack: where it waits: one line a frame, outermost first.
+    """
+
+    command: str
+    source: Handle | None
+    since: float
+    abandoned: bool
+    stack: tuple[str, ...]
+
+
+@attrs.frozen
+class ServiceStatistics:
+    """A service, measured.
+
+    Args:
+        handle: its identity.
+        names: its names.
+        service_class: its class, as ``module:Class``.
+        life: ``"starting"``, ``"running"`` or ``"stopping"``.
+        messages: messages handled since it started.
+        cpu_time: seconds that its handlers held the event loop.
+        inbox: messages in its inbox.
+        waiting_senders: messages that wait for room in its inbox.
+        running: handlers that run now.
+        deferred: calls whose reply was deferred and not yet given.
+        tasks: helper tasks and handlers in its nursery.
+        handlers: the handlers that run now, oldest first.
+    """
+
+    handle: Handle
+    names: tuple[str, ...]
+    service_class: str
+    life: str
+    messages: int
+    cpu_time: float
+    inbox: int
+    waiting_senders: int
+    running: int
+    deferred: int
+    tasks: int
+    handlers: tuple[HandlerStatistics, ...]
+
+
+@attrs.frozen
+class NodeStatistics:
+    """A node, measured.
+
+    Args:
+        name: its name.
+        harbor: its harbor id; 0 without a cluster.
+        incarnation: its incarnation.
+        services: how many services live on it.
+        messages: messages that living services have handled.
+        cpu_time: seconds that handlers of living services held the event loop.
+        inbox: messages in all inboxes.
+        running: handlers that run now.
+        dead_letters: messages that did not arrive.
+        stalls: how often a handler held the event loop for longer than the threshold.
+    """
+
+    name: str
+    harbor: int
+    incarnation: int
+    services: int
+    messages: int
+    cpu_time: float
+    inbox: int
+    running: int
+    dead_letters: int
+    stalls: int
+
+
+def measure(actor: Actor) -> ServiceStatistics:
+    """Measure one service."""
+    cls = actor.spec.cls
+    return ServiceStatistics(
+        actor.handle,
+        actor.names,
+        f"{cls.__module__}:{cls.__qualname__}",
+        actor.life.value,
+        actor.messages,
+        actor.cpu_time,
+        actor.inbox.size,
+        actor.inbox.waiting,
+        len(actor.handlers),
+        len(actor.deferred or ()),
+        0 if actor.nursery is None else len(actor.nursery.child_tasks),
+        tuple(_handler(request) for request in actor.handlers),
+    )
+
+
+def _handler(request: Request) -> HandlerStatistics:
+    return HandlerStatistics(
+        request.command,
+        request.source_handle(),
+        request.since,
+        request.is_abandoned(),
+        tuple(stack_of(request.coroutine)),
+    )
+
+
+def stack_of(coroutine: Coroutine[Any, Any, Any] | None) -> Iterator[str]:
+    """The lines of code where a suspended coroutine and those that it awaits stand."""
+    awaited: Any = coroutine
+    while awaited is not None:
+        frame: FrameType | None = getattr(awaited, "cr_frame", None) or getattr(awaited, "gi_frame", None)
+        if frame is None:
+            return
+        summary = traceback.extract_stack(frame, limit=1)[0]
+        yield f'File "{summary.filename}", line {summary.lineno}, in {summary.name}: {summary.line}'
+        awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "gi_yieldfrom", None)
