@@ -93,7 +93,7 @@ class Monitor:
         frame = sys._current_frames().get(self._thread_id)
         stack = "".join(traceback.format_stack(frame)) if frame is not None else "unknown\n"
         request = self._node.current
-        what = "the event loop"
+        what = "code outside any handler"
         if request is not None:
             what = f"{request.command} of {request.target.describe()}"
         _log.error(
