@@ -1,0 +1,349 @@
+"""The names of the cluster as one node sees them: what it owns, asks for and waits for.
+
+Duty: the part of the slave that deals with names.  It holds the copy of the tables.
+May import: the standard library, attrs, the handles of trionet and other modules of wire.
+
+Theory of operation
+-------------------
+A name of another node counts as the copy of the tables says.  A name of this node counts as this node
+says: the copy only tells that the master agrees.  So a name that was given up, or lost, is gone here
+at once, and one that was granted counts from the moment its registration is answered.
+
+Registrations stay pending until they are answered; what was not answered when the master was lost is
+asked again when it is back.  A cancelled one that was granted all the same is given up again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import attrs
+
+from trionet.handle import Handle, check_name, is_local_name
+from trionet.wire.effects import (
+    Done,
+    Failed,
+    Failure,
+    Loss,
+    NameAdded,
+    NameLost,
+    NameRemoved,
+    Send,
+    SlaveEffect,
+    Token,
+)
+from trionet.wire.master_messages import Denial, NameRefused, Register, Registered, Renew, Renewed, Unregister
+from trionet.wire.tables import Change, NameRow, Tables
+
+
+class Lease:
+    """How long a node may hold its exclusive names without hearing from the master.
+
+    The time is counted from when a renewal was sent that the master has answered, never from when the
+    answer came: a node that stood still, or an answer that was late, cannot stretch it.
+
+    Args:
+        timeout: seconds that an answered renewal is good for.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        self.until = -math.inf
+        self.due = -math.inf
+        self._timeout = timeout
+        self._sent: dict[int, float] = {}
+        self._numbers = 0
+
+    def renew(self, now: float) -> Renew:
+        """Return a renewal to be sent now."""
+        self._numbers += 1
+        self._sent[self._numbers] = now
+        self.due = now + self._timeout / 10
+        return Renew(self._numbers)
+
+    def renewed(self, answer: Renewed) -> None:
+        """The master has answered."""
+        sent = self._sent.get(answer.token)
+        if sent is not None:
+            self._sent = {number: at for number, at in self._sent.items() if number > answer.token}
+            self.until = max(self.until, sent + self._timeout)
+
+    def forget(self) -> None:
+        """The connection is lost: what was not answered never will be."""
+        self._sent = {}
+        self.due = -math.inf
+
+
+@attrs.define
+class _Pending:
+    """A registration that is not answered yet."""
+
+    token: Token
+    name: str
+    handle: Handle
+    exclusive: bool
+    replace: Handle | None
+    cancelled: bool = False
+
+
+class NameDesk:
+    """The names as one node sees them.
+
+    Args:
+        out: where effects are put.
+        incarnation: of this node.
+        timeout: the heartbeat timeout in seconds.
+    """
+
+    def __init__(self, out: list[SlaveEffect], incarnation: int, timeout: float) -> None:
+        self.tables = Tables()
+        self.lease = Lease(timeout)
+        self.online = False
+        self._out = out
+        self._incarnation = incarnation
+        self._held: dict[str, NameRow] = {}
+        self._pending: dict[int, _Pending] = {}
+        self._waits: dict[Token, str] = {}
+        self._numbers = 0
+
+    # --- reading ------------------------------------------------------------------------------------
+
+    def lookup(self, name: str) -> Handle | None:
+        """Return the owner of a name, or None."""
+        row = self.row(name)
+        return None if row is None else row.handle
+
+    def row(self, name: str) -> NameRow | None:
+        """Return the row of a name as this node sees it, or None."""
+        row = self.tables.names.get(name)
+        return self._held.get(name) if row is not None and self._is_mine(row.handle) else row
+
+    def rows(self) -> tuple[NameRow, ...]:
+        """All names as this node sees them, in their order."""
+        found = [self.row(name) for name in sorted(self.tables.names)]
+        return tuple([row for row in found if row is not None])
+
+    def held(self) -> tuple[NameRow, ...]:
+        """The names that this node owns."""
+        return tuple([self._held[name] for name in sorted(self._held)])
+
+    def tokens(self) -> frozenset[Token]:
+        """The registrations and waits that have not ended."""
+        asked = [each.token for each in self._pending.values() if not each.cancelled]
+        return frozenset([*asked, *self._waits])
+
+    @property
+    def deadline(self) -> float | None:
+        """The time at which :meth:`advance` has something to do."""
+        times = [self.lease.until] if self._exclusives() else []
+        if self.online and self._wants_lease():
+            times.append(self.lease.due)
+        return min(times, default=None)
+
+    # --- what services want -------------------------------------------------------------------------
+
+    def check_register(self, token: Token, name: str, handle: Handle) -> None:
+        """Raise a ValueError if a registration is not allowed."""
+        self.check_wait(token, name)
+        if not self._is_mine(handle):
+            raise ValueError(f"{handle!r} does not live on this node")
+
+    def check_wait(self, token: Token, name: str) -> None:
+        """Raise a ValueError if a wait is not allowed."""
+        if is_local_name(check_name(name)):
+            raise ValueError(f"{name!r} is a name of its own node only")
+        if token in self._waits or any(ask.token == token for ask in self._pending.values()):
+            raise ValueError(f"the token {token!r} is in use")
+
+    def register(
+        self, token: Token, name: str, handle: Handle, exclusive: bool, replace: Handle | None, now: float
+    ) -> None:
+        """Ask for a name, after :meth:`check_register`."""
+        held = self._held.get(name)
+        if held is not None and held.handle == handle and held.exclusive == exclusive:
+            self._out.append(Done(token, handle))
+            return
+        self._numbers += 1
+        self._pending[self._numbers] = _Pending(token, name, handle, exclusive, replace)
+        if self.online:
+            self._ask(self._numbers, now)
+
+    def unregister(self, name: str, handle: Handle) -> None:
+        """Give up a name; nothing happens if the service does not own it."""
+        held = self._held.get(name)
+        if held is None or held.handle != handle:
+            return
+        with self._viewing([name]):
+            del self._held[name]
+        if self.online:
+            self._out.append(Send(Unregister(name, handle)))
+
+    def withdraw(self, handle: Handle) -> None:
+        """A service has ended: give up all it owns and asks for."""
+        for number in [each for each, ask in self._pending.items() if ask.handle == handle]:
+            self._drop(number)
+        for row in self.held():
+            self.unregister(row.name, handle)
+
+    def wait(self, token: Token, name: str) -> None:
+        """Wait until a name has an owner, after :meth:`check_wait`."""
+        owner = self.lookup(name)
+        if owner is not None:
+            self._out.append(Done(token, owner))
+        else:
+            self._waits[token] = name
+
+    def cancel(self, token: Token) -> None:
+        """Nobody waits for that token any more."""
+        self._waits.pop(token, None)
+        for number in [each for each, ask in self._pending.items() if ask.token == token]:
+            self._drop(number)
+
+    # --- what the master says -----------------------------------------------------------------------
+
+    def load(self, tables: Tables) -> None:
+        """Take over a whole copy."""
+        names = sorted({*self.tables.names, *tables.names, *self._held})
+        with self._viewing(names):
+            self.tables = tables
+            self._check_held(names)
+        asked = {ask.name for ask in self._pending.values()}
+        for name in names:
+            row = tables.names.get(name)
+            if row and self._is_mine(row.handle) and name not in self._held and name not in asked:
+                self._out.append(Send(Unregister(name, row.handle)))
+
+    def apply(self, change: Change) -> None:
+        """Take over a change."""
+        names, _ = self.tables.touched(change)
+        with self._viewing(names):
+            self.tables.apply(change)
+            self._check_held(names)
+
+    def granted(self, answer: Registered, now: float) -> None:
+        """The master has accepted a registration."""
+        ask = self._pending.pop(answer.token, None)
+        if ask is None:
+            return
+        if ask.cancelled:
+            self._undo(ask)
+        elif ask.exclusive and now >= self.lease.until:
+            self._pending[answer.token] = ask
+            self._out.append(Send(Unregister(ask.name, ask.handle)))
+            self._ask(answer.token, now)
+        else:
+            with self._viewing([ask.name]):
+                self._held[ask.name] = NameRow(ask.name, ask.handle, answer.stamp, ask.exclusive)
+            self._out.append(Done(ask.token, ask.handle))
+
+    def refused(self, answer: NameRefused) -> None:
+        """The master has refused a registration."""
+        ask = self._pending.pop(answer.token, None)
+        if ask is not None and not ask.cancelled:
+            failure = Failure.TAKEN if answer.denial is Denial.TAKEN else Failure.FULL
+            self._out.append(Failed(ask.token, failure, answer.owner))
+
+    def go_online(self, now: float) -> None:
+        """The slave is admitted: ask again for all that is pending."""
+        self.online = True
+        for number in list(self._pending):
+            self._ask(number, now)
+        self.advance(now)
+
+    def go_offline(self) -> None:
+        """The connection to the master is lost."""
+        self.online = False
+        self.lease.forget()
+        self._pending = {number: ask for number, ask in self._pending.items() if not ask.cancelled}
+
+    def end(self) -> None:
+        """The slave has ended: nothing that waits will ever succeed."""
+        self.online = False
+        for ask in self._pending.values():
+            if not ask.cancelled:
+                self._out.append(Failed(ask.token, Failure.ENDED, None))
+        self._out += [Failed(token, Failure.ENDED, None) for token in self._waits]
+        self._pending, self._waits = {}, {}
+
+    def advance(self, now: float) -> None:
+        """Withdraw exclusive names whose lease is over, renew the lease when it is time."""
+        if now >= self.lease.until:
+            for row in self._exclusives():
+                self.unregister(row.name, row.handle)
+                self._out.append(NameLost(row.name, row.handle, Loss.MASTER_SILENT))
+        if self.online and self._wants_lease() and now >= self.lease.due:
+            self._out.append(Send(self.lease.renew(now)))
+
+    # --- inside -------------------------------------------------------------------------------------
+
+    def _is_mine(self, handle: Handle) -> bool:
+        return handle.incarnation == self._incarnation
+
+    def _exclusives(self) -> list[NameRow]:
+        return [row for row in self.held() if row.exclusive]
+
+    def _wants_lease(self) -> bool:
+        return bool(self._exclusives()) or any(ask.exclusive for ask in self._pending.values())
+
+    def _ask(self, number: int, now: float) -> None:
+        ask = self._pending[number]
+        if ask.exclusive:
+            self._out.append(Send(self.lease.renew(now)))
+        self._out.append(Send(Register(number, ask.name, ask.handle, ask.exclusive, ask.replace)))
+
+    def _drop(self, number: int) -> None:
+        """Nobody wants a registration any more; what was asked must still be answered."""
+        if self.online:
+            self._pending[number].cancelled = True
+        else:
+            del self._pending[number]
+
+    def _undo(self, cancelled: _Pending) -> None:
+        """Give up what was granted to nobody, unless another registration has the same in mind."""
+        name, handle = cancelled.name, cancelled.handle
+        again = any(ask.name == name and ask.handle == handle for ask in self._pending.values())
+        held = self._held.get(name)
+        if again or (held is not None and held.handle == handle):
+            return
+        self._out.append(Send(Unregister(name, handle)))
+        if held is not None:
+            self._lose(held, Loss.WITHDRAWN)
+
+    def _check_held(self, names: Iterable[str]) -> None:
+        for name in names:
+            held = self._held.get(name)
+            row = self.tables.names.get(name)
+            if held is None:
+                continue
+            if row is None:
+                self._lose(held, Loss.WITHDRAWN)
+            elif not self._is_mine(row.handle):
+                self._lose(held, Loss.OTHER_OWNER)
+            elif row.handle == held.handle:
+                self._held[name] = row
+
+    def _lose(self, held: NameRow, loss: Loss) -> None:
+        with self._viewing([held.name]):
+            del self._held[held.name]
+        self._out.append(NameLost(held.name, held.handle, loss))
+
+    @contextmanager
+    def _viewing(self, names: Iterable[str]) -> Iterator[None]:
+        """Tell how the view of these names differs after the body from before."""
+        before = {name: self.lookup(name) for name in names}
+        yield
+        for name, old in before.items():
+            new = self.lookup(name)
+            if new == old:
+                continue
+            if new is not None:
+                self._out.append(NameAdded(name, new))
+                self._end_waits(name, new)
+            elif old is not None:
+                self._out.append(NameRemoved(name, old))
+
+    def _end_waits(self, name: str, owner: Handle) -> None:
+        for token in [each for each, wanted in self._waits.items() if wanted == name]:
+            del self._waits[token]
+            self._out.append(Done(token, owner))
