@@ -1,19 +1,128 @@
 """Configuration: every number of trionet, with its name, unit and default.
 
 Duty: frozen settings and the rules each value must keep.  Where they come from (files, environment,
-command line) is another module's duty.
+command line) is the duty of :mod:`trionet.configfile`.
 May import: the standard library, attrs and the other values.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final, Literal
+
 import attrs
-from attrs import field, validators
+from attrs import field
 
 from trionet.message import Limits
 
-_positive = validators.gt(0)
-_whole = [validators.instance_of(int), validators.ge(1)]
+LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+LOG_FORMATS: Final = ("text", "json")
+_NODE_NAME: Final = re.compile(r"[\w.-]{1,64}")
+
+
+@attrs.frozen(kw_only=True)
+class Rule:
+    """What a setting must be; the validator of its field.
+
+    Args:
+        expected: the rule, for people, as it ends the sentence "found ..., expected ...".
+        accepts: tells whether a value keeps the rule; it never raises.
+        read: makes a value of the text of an environment variable or a command line option; raises
+            ValueError where the text is no such value.
+        unit: the unit of a number, for the docs and for ``trionet check``.
+        choices: all values, where they are few.
+        member: the rule of each value of a table whose keys are free.
+    """
+
+    expected: str
+    accepts: Callable[[Any], bool]
+    read: Callable[[str], Any] = str
+    unit: str = ""
+    choices: tuple[str, ...] = ()
+    member: Rule | None = None
+
+    def __call__(self, instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        """Refuse a value that breaks the rule.
+
+        Raises:
+            ValueError: if it does.
+        """
+        if not self.accepts(value):
+            raise ValueError(f"{attribute.name}: found {value!r}, expected {self.expected}")
+
+
+def seconds(*, zero: bool = False) -> Rule:
+    """A length of time in seconds, ``inf`` included; more than 0, or also 0."""
+
+    def accepts(value: Any) -> bool:
+        return type(value) in (int, float) and (value >= 0 if zero else value > 0)
+
+    least = "0 or more" if zero else "more than 0"
+    return Rule(expected=f"a number of seconds, {least}", accepts=accepts, read=float, unit="s")
+
+
+def count(unit: str, *, least: int = 1) -> Rule:
+    """A whole number of something."""
+
+    def accepts(value: Any) -> bool:
+        return type(value) is int and value >= least
+
+    return Rule(expected=f"a whole number of {unit}, {least} or more", accepts=accepts, read=int, unit=unit)
+
+
+def one_of(choices: tuple[str, ...]) -> Rule:
+    """One of a few words."""
+    return Rule(
+        expected="one of " + ", ".join(f'"{each}"' for each in choices),
+        accepts=lambda value: isinstance(value, str) and value in choices,
+        choices=choices,
+    )
+
+
+def table_of(member: Rule, keys: str) -> Rule:
+    """A table with free keys whose values all keep one rule."""
+
+    def accepts(value: Any) -> bool:
+        if not isinstance(value, Mapping):
+            return False
+        return all(isinstance(key, str) and member.accepts(each) for key, each in value.items())
+
+    return Rule(expected=f"a table: {keys}, each with {member.expected}", accepts=accepts, member=member)
+
+
+def _is_node_name(value: Any) -> bool:
+    return isinstance(value, str) and _NODE_NAME.fullmatch(value) is not None
+
+
+_name: Final = Rule(
+    expected="a name of 1 to 64 letters, digits, dots, hyphens or underscores", accepts=_is_node_name
+)
+_free_table: Final = Rule(expected="a table with any keys", accepts=lambda value: isinstance(value, Mapping))
+
+
+def _upper(value: Any) -> Any:
+    return value.upper() if isinstance(value, str) else value
+
+
+def _frozen_levels(value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    return MappingProxyType({key: _upper(each) for key, each in value.items()})
+
+
+def _frozen_table(value: Any) -> Any:
+    return freeze(value) if isinstance(value, Mapping) else value
+
+
+def freeze(value: Any) -> Any:
+    """Return a deeply immutable copy: tables become read-only mappings, arrays tuples."""
+    if isinstance(value, Mapping):
+        return MappingProxyType({key: freeze(each) for key, each in value.items()})
+    if isinstance(value, list | tuple):
+        return tuple(freeze(each) for each in value)
+    return value
 
 
 @attrs.frozen(kw_only=True)
@@ -31,20 +140,51 @@ class NodeConfig:
         message_size: weight of a message, in bytes, that is refused beyond.
         message_depth: containers that may be nested in a message.
         dead_letter_log_rate: dead letters that are logged, a second; the others are only counted.
+        app: the user's own settings: the table ``[app]`` of the configuration, deeply read-only.
     """
 
-    name: str = "node"
-    call_deadline: float = field(default=60.0, validator=_positive)
-    start_deadline: float = field(default=60.0, validator=_positive)
-    stop_grace: float = field(default=10.0, validator=validators.ge(0))
-    stall_threshold: float = field(default=1.0, validator=_positive)
-    inbox: int = field(default=10_000, validator=_whole)
-    concurrency: int = field(default=1_000, validator=_whole)
-    message_size: int = field(default=16 * 1024 * 1024, validator=_whole)
-    message_depth: int = field(default=64, validator=_whole)
-    dead_letter_log_rate: int = field(default=10, validator=_whole)
+    name: str = field(default="node", validator=_name)
+    call_deadline: float = field(default=60.0, validator=seconds())
+    start_deadline: float = field(default=60.0, validator=seconds())
+    stop_grace: float = field(default=10.0, validator=seconds(zero=True))
+    stall_threshold: float = field(default=1.0, validator=seconds())
+    inbox: int = field(default=10_000, validator=count("messages"))
+    concurrency: int = field(default=1_000, validator=count("handlers"))
+    message_size: int = field(default=16 * 1024 * 1024, validator=count("bytes"))
+    message_depth: int = field(default=64, validator=count("containers"))
+    dead_letter_log_rate: int = field(default=10, validator=count("lines a second"))
+    app: Mapping[str, Any] = field(factory=dict, converter=_frozen_table, validator=_free_table, hash=False)
 
     @property
     def limits(self) -> Limits:
         """How large a message may be."""
         return Limits(self.message_size, self.message_depth)
+
+
+@attrs.frozen(kw_only=True)
+class LogConfig:
+    """How a process logs.
+
+    Args:
+        level: the least level that is logged: DEBUG, INFO, WARNING, ERROR or CRITICAL, in any case.
+        format: ``"text"``, lines for people, or ``"json"``, one object a line.
+        levels: the least level of single loggers and those below them, by logger name.
+    """
+
+    level: str = field(default="INFO", converter=_upper, validator=one_of(LOG_LEVELS))
+    format: Literal["text", "json"] = field(default="text", validator=one_of(LOG_FORMATS))
+    levels: Mapping[str, str] = field(
+        factory=dict,
+        converter=_frozen_levels,
+        validator=table_of(one_of(LOG_LEVELS), "logger names"),
+        hash=False,
+    )
+
+
+def thaw(value: Any) -> Any:
+    """Return a copy of what :func:`freeze` made, in plain dicts and lists."""
+    if isinstance(value, Mapping):
+        return {key: thaw(each) for key, each in value.items()}
+    if isinstance(value, tuple):
+        return [thaw(each) for each in value]
+    return value

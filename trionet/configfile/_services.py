@@ -1,0 +1,126 @@
+"""The entries of ``[[services]]``.
+
+Duty: what an entry may hold, and the making of :class:`ServiceConfig` from it.
+May import: the kernel's restart policy besides this package's own modules.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import attrs
+
+from trionet.config import Rule, count, freeze, one_of, seconds
+from trionet.configfile._check import as_table, build
+from trionet.configfile._tree import BROKEN, Leaf, Problems, Table, did_you_mean, found
+from trionet.kernel.supervise import Restart
+
+_CLASS: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+_WHEN: Final = ("never", "failure", "always")
+_SERVICE_NAME: Final = re.compile(r"[^\s:@]+")
+
+
+@attrs.frozen(kw_only=True)
+class ServiceConfig:
+    """A service that is started with the node: one entry of ``[[services]]``.
+
+    Args:
+        class_name: where its class is: ``package.module:Class``.
+        name: the name it is registered under, or None.
+        args: the arguments of its constructor, read-only.
+        kwargs: the named arguments of its constructor, read-only.
+        restart: when it is started again; None: never.
+        origin: the file and the line of the entry.
+        key: its key, such as ``services[0]``.
+    """
+
+    class_name: str
+    name: str | None = None
+    args: tuple[Any, ...] = attrs.field(default=(), converter=freeze)
+    kwargs: Mapping[str, Any] = attrs.field(factory=dict, converter=freeze, hash=False)
+    restart: Restart | None = None
+    origin: str = attrs.field(default="", eq=False)
+    key: str = attrs.field(default="services", eq=False)
+
+    def __str__(self) -> str:
+        return self.class_name if self.name is None else f"{self.name} ({self.class_name})"
+
+
+def _text_like(pattern: re.Pattern[str]) -> Any:
+    return lambda value: isinstance(value, str) and pattern.fullmatch(value) is not None
+
+
+RULES: Final[dict[str, Rule]] = {
+    "class": Rule(expected='a class as in "package.module:Class"', accepts=_text_like(_CLASS)),
+    "name": Rule(
+        expected='a name without spaces, ":" and "@", as in ".local" or "global"',
+        accepts=_text_like(_SERVICE_NAME),
+    ),
+    "args": Rule(expected="an array", accepts=lambda value: isinstance(value, list)),
+    "kwargs": Rule(expected="a table", accepts=lambda value: isinstance(value, dict)),
+    "restart": Rule(
+        expected='"never", "failure", "always" or a table',
+        accepts=lambda value: isinstance(value, Restart),
+    ),
+}
+RESTART_RULES: Final[dict[str, Rule]] = {
+    "when": one_of(_WHEN),
+    "most": count("restarts", least=0),
+    "within": seconds(),
+    "delay": seconds(zero=True),
+    "longest_delay": seconds(zero=True),
+}
+
+
+def build_services(tables: list[Table], problems: Problems) -> tuple[ServiceConfig, ...]:
+    """Make all entries; one with the name of an earlier one, of another file, stands in its place."""
+    entries: dict[object, tuple[ServiceConfig, str]] = {}
+    for index, table in enumerate(tables):
+        entry = _build_service(table, f"services[{index}]", problems)
+        if entry is None:
+            continue
+        key = index if entry.name is None else entry.name
+        earlier = entries.get(key)
+        if earlier is not None and earlier[1] == table.origin.source:
+            where = earlier[0].origin
+            problems.add(
+                table.origin,
+                f"services[{index}].name",
+                f'found "{entry.name}", which the service at {where} has; expected another name',
+            )
+        entries[key] = entry, table.origin.source
+    return tuple(entry for entry, _ in entries.values())
+
+
+def _build_service(table: Table, path: str, problems: Problems) -> ServiceConfig | None:
+    entries = dict(table.entries)
+    restart, sound = _restart(entries.pop("restart", None), f"{path}.restart", problems)
+
+    def make(**values: Any) -> ServiceConfig:
+        values["class_name"] = values.pop("class")
+        return ServiceConfig(restart=restart, origin=str(table.origin), key=path, **values)
+
+    made = build(make, RULES, Table(table.origin, entries), path, problems, required=("class",))
+    return made if sound else None
+
+
+def _restart(node: Table | Leaf | None, path: str, problems: Problems) -> tuple[Restart | None, bool]:
+    """Read a policy: one word, or a table; tell also whether it was sound."""
+    if node is None:
+        return None, True
+    if isinstance(node, Leaf):
+        if node.value is BROKEN:
+            return None, False
+        if isinstance(node.value, str) and node.value.lower() in _WHEN:
+            return Restart(when=node.value.lower()), True  # type: ignore[arg-type]
+        if not isinstance(node.value, dict):
+            hint = did_you_mean(node.value, _WHEN) if isinstance(node.value, str) else ""
+            problems.add(
+                node.origin, path, f"found {found(node)}, expected {RULES['restart'].expected}{hint}"
+            )
+            return None, False
+        node = as_table(node.value, node.origin)
+    made = build(Restart, RESTART_RULES, node, path, problems)
+    return made, made is not None
