@@ -1,0 +1,201 @@
+"""The frames of an open link, byte by byte.
+
+Duty: kinds, structures and bounds of frames, and the settings that open a link.
+May import: the standard library, attrs, trionet.wire.errors and framing.
+
+A frame is its length (four bytes), its kind (one byte), the fixed fields of its kind, texts whose lengths
+are among them, and last the payload, up to the end of the frame.  Numbers are big-endian.  What the
+payload holds is not known here.
+"""
+
+from __future__ import annotations
+
+import math
+from struct import Struct
+from typing import Final
+
+import attrs
+from attrs import field, validators
+
+from trionet.wire.errors import ProtocolError
+from trionet.wire.framing import LENGTH_SIZE
+
+#: A payload above this many bytes travels in chunks of this many bytes.
+CHUNK: Final = 64 * 1024
+#: Bytes of a frame apart from its payload, at most.
+MAX_HEAD: Final = 1024
+#: Bytes of any frame, its length not counted.
+MAX_FRAME: Final = CHUNK + MAX_HEAD
+#: Bytes of a command's name in UTF-8, and of a trace.
+MAX_TEXT: Final = 255
+#: Greatest local id.
+MAX_LOCAL: Final = (1 << 24) - 1
+#: Bytes of the reason in a goodbye; longer ones are cut.
+MAX_REASON: Final = 400
+
+# What a peer may send in each state; the values are on the wire and never change their meaning.
+OPEN: Final = 1
+HEARTBEAT: Final = 2
+ACK: Final = 3
+CREDIT: Final = 4
+WANT_CREDIT: Final = 5
+CALL: Final = 6
+SEND: Final = 7
+REPLY: Final = 8
+FAIL: Final = 9
+CANCEL: Final = 10
+CANCELLED: Final = 11
+WATCH: Final = 12
+UNWATCH: Final = 13
+EXIT: Final = 14
+UNWATCHED: Final = 15
+GOODBYE: Final = 16
+CHUNK_OPEN: Final = 17
+CHUNK_DATA: Final = 18
+CHUNK_ABORT: Final = 19
+PAYLOAD: Final = 20
+KINDS: Final = 21
+
+# Each holds length and kind first.
+#: window messages, window bytes, message size, stream bytes, sessions, watches, streams, heartbeat
+OPEN_HEAD: Final = Struct(">IBIIIIIIBd")
+#: nothing, or a payload only
+BARE_HEAD: Final = Struct(">IB")
+#: count; also: session, watch
+NUMBER_HEAD: Final = Struct(">IBQ")
+#: target, messages, bytes
+CREDIT_HEAD: Final = Struct(">IBIIQ")
+#: target
+WANT_HEAD: Final = Struct(">IBI")
+#: session, source, target, remaining, length of name, length of trace
+CALL_HEAD: Final = Struct(">IBQIIdBB")
+#: source, target, remaining, length of name, length of trace
+SEND_HEAD: Final = Struct(">IBIIdBB")
+#: session, code, executed
+FAIL_HEAD: Final = Struct(">IBQBB")
+#: watch, source, target
+WATCH_HEAD: Final = Struct(">IBQII")
+#: final
+GOODBYE_HEAD: Final = Struct(">IBB")
+#: slot, size of the payload; the head of the chunked frame follows
+CHUNK_OPEN_HEAD: Final = Struct(">IBBI")
+#: slot; a piece of the payload follows
+CHUNK_HEAD: Final = Struct(">IBB")
+
+# The same without length and kind, as the receiver reads them.
+OPEN_BODY: Final = Struct(">IIIIIIBd")
+NUMBER_BODY: Final = Struct(">Q")
+CREDIT_BODY: Final = Struct(">IIQ")
+WANT_BODY: Final = Struct(">I")
+CALL_BODY: Final = Struct(">QIIdBB")
+SEND_BODY: Final = Struct(">IIdBB")
+FAIL_BODY: Final = Struct(">QBB")
+WATCH_BODY: Final = Struct(">QII")
+GOODBYE_BODY: Final = Struct(">B")
+CHUNK_OPEN_BODY: Final = Struct(">BI")
+CHUNK_BODY: Final = Struct(">B")
+
+#: ``executed`` on the wire.
+EXECUTED: Final[tuple[bool | None, ...]] = (False, True, None)
+
+_MEBIBYTE: Final = 1024 * 1024
+_MOST: Final = 2**31
+
+
+def _number(default: int, most: int = _MOST) -> int:
+    checks = [validators.instance_of(int), validators.ge(1), validators.le(most)]
+    number: int = field(default=default, validator=checks)
+    return number
+
+
+@attrs.frozen(kw_only=True)
+class LinkSettings:
+    """The limits of one end, which it tells the other when the link opens.
+
+    Args:
+        window_messages: messages that may be on their way to, or in the inbox of, one service.
+        window_bytes: the same in bytes of payload; a larger message goes when nothing else is there.
+        message_size: bytes that a payload may have.
+        streams: large messages that may be under way at a time.
+        stream_bytes: bytes that these may have together; at least ``message_size``.
+        sessions: calls that the peer may have open, abandoned ones included.
+        watches: watches that the peer may have open.
+        heartbeat: seconds without sending after which a heartbeat is sent.
+        heartbeat_timeout: seconds without receiving after which the peer counts as silent; not told to it.
+        ack_delay: seconds that an acknowledgement may wait for something to travel with; not told.
+
+    Raises:
+        ValueError: if a number is out of its range.
+    """
+
+    window_messages: int = _number(1_000)
+    window_bytes: int = _number(4 * _MEBIBYTE)
+    message_size: int = _number(16 * _MEBIBYTE)
+    streams: int = _number(64, 256 - 1)
+    stream_bytes: int = _number(64 * _MEBIBYTE)
+    sessions: int = _number(100_000)
+    watches: int = _number(100_000)
+    heartbeat: float = field(default=5.0, validator=[validators.gt(0), validators.lt(math.inf)])
+    heartbeat_timeout: float = field(default=20.0, validator=validators.gt(0))
+    ack_delay: float = field(default=1.0, validator=validators.ge(0))
+
+    def __attrs_post_init__(self) -> None:
+        if self.stream_bytes < self.message_size:
+            raise ValueError(f"stream_bytes {self.stream_bytes} is below message_size {self.message_size}")
+
+    def encode(self) -> bytes:
+        """Return the frame that opens a link."""
+        return OPEN_HEAD.pack(
+            OPEN_HEAD.size - LENGTH_SIZE,
+            OPEN,
+            self.window_messages,
+            self.window_bytes,
+            self.message_size,
+            self.stream_bytes,
+            self.sessions,
+            self.watches,
+            self.streams,
+            self.heartbeat,
+        )
+
+
+def decode_settings(data: bytes, start: int, end: int) -> LinkSettings:
+    """Read what the peer told when it opened the link.
+
+    Raises:
+        ProtocolError: if it is malformed or out of range.
+    """
+    if end - start != OPEN_BODY.size:
+        raise ProtocolError("a malformed open")
+    messages, window, size, stream_bytes, sessions, watches, streams, heartbeat = OPEN_BODY.unpack_from(
+        data, start
+    )
+    try:
+        return LinkSettings(
+            window_messages=messages,
+            window_bytes=window,
+            message_size=size,
+            streams=streams,
+            stream_bytes=stream_bytes,
+            sessions=sessions,
+            watches=watches,
+            heartbeat=heartbeat,
+        )
+    except ValueError as error:
+        raise ProtocolError(f"an open with a number out of range: {error}") from None
+
+
+def bare(kind: int, payload_size: int = 0) -> bytes:
+    """Return the head of a frame that has no fields."""
+    return BARE_HEAD.pack(1 + payload_size, kind)
+
+
+def numbered(kind: int, number: int, payload_size: int = 0) -> bytes:
+    """Return the head of a frame whose one field is a count, a session or a watch."""
+    return NUMBER_HEAD.pack(9 + payload_size, kind, number)
+
+
+def goodbye(reason: str, final: bool) -> bytes:
+    """Return a whole goodbye."""
+    text = reason.encode("utf-8", "replace")[:MAX_REASON].decode("utf-8", "ignore").encode()
+    return GOODBYE_HEAD.pack(2 + len(text), GOODBYE, final) + text

@@ -1,0 +1,333 @@
+"""The receiving half of a link: frames become events, or a breach.
+
+Duty: the structure of every frame, and the rules about what a peer may send when: only for sessions and
+watches that are open, only from its own services, never beyond a window or a limit.
+May import: the standard library, the other modules of links in trionet.wire.
+
+Theory of operation.  A table says for each kind of frame who reads it; a kind that is not in the table is a
+breach.  Which table is in use is the state of the link: before the peer's ``open`` only that, then the table
+of the link's purpose, after the peer's final goodbye nothing.  A reader gets the bytes in which the frame
+lies, where its fields begin and where it ends; for a message that came in chunks it also gets the payload.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Final
+
+from trionet.wire import link_events as events
+from trionet.wire import link_frames as frames
+from trionet.wire.chunks import Assembler, Pair
+from trionet.wire.credit import Credit, ReceiveWindows
+from trionet.wire.errors import ProtocolError
+from trionet.wire.framing import LENGTH_SIZE
+from trionet.wire.hellos import Purpose
+from trionet.wire.link_frames import CALL_BODY, SEND_BODY, LinkSettings, numbered
+from trionet.wire.link_send import LEFT, LinkSender
+
+_Reader = Callable[[bytes, int, int, bytes | None], None]
+_NUMBER_SIZE: Final = frames.NUMBER_BODY.size
+
+
+class LinkReceiver:
+    """The receiving half.
+
+    Args:
+        purpose: what the link is for.
+        settings: the limits of this end.
+        sender: the other half, which knows what this side opened.
+        serving: gets the calls of the peer, each with the pair that its answer belongs to.
+        watched: gets the watches of the peer, likewise.
+    """
+
+    def __init__(
+        self,
+        purpose: Purpose,
+        settings: LinkSettings,
+        sender: LinkSender,
+        serving: dict[int, Pair],
+        watched: dict[int, Pair],
+    ) -> None:
+        self._settings = settings
+        self._sender = sender
+        self._serving = serving
+        self._watched = watched
+        self._readers: list[_Reader | None] = [None] * 256
+        self._readers[frames.OPEN] = self._open
+        self._next_readers = self._peer_readers() if purpose is Purpose.PEER else self._dialogue_readers()
+        self._assembler = Assembler(settings.streams, settings.stream_bytes, settings.message_size)
+        self._last_session = 0
+        self._last_watch = 0
+        self.windows = ReceiveWindows(settings.window_messages, settings.window_bytes)
+        #: What the peer told when it opened, or None.
+        self.peer: LinkSettings | None = None
+        #: The peer's goodbye, once it came.
+        self.goodbye: events.GoodbyeReceived | None = None
+        self.events: list[events.LinkEvent] = []
+        #: Messages that came, counted as the peer counts them.
+        self.arrived = 0
+
+    def frame(self, data: bytes, start: int, end: int) -> None:
+        """Read one frame.
+
+        Raises:
+            ProtocolError: if it is malformed, or not allowed now.
+        """
+        reader = self._readers[data[start]]
+        if reader is None:
+            raise ProtocolError(f"a frame of kind {data[start]}, which is not allowed now")
+        try:
+            reader(data, start + 1, end, None)
+        except (struct.error, UnicodeDecodeError):
+            raise ProtocolError(f"a malformed frame of kind {data[start]}") from None
+
+    def _peer_readers(self) -> list[_Reader | None]:
+        readers = self._common_readers()
+        readers[frames.ACK] = self._ack
+        readers[frames.CREDIT] = self._credit
+        readers[frames.WANT_CREDIT] = self._want
+        readers[frames.CALL] = self._call
+        readers[frames.SEND] = self._send
+        readers[frames.REPLY] = self._reply
+        readers[frames.FAIL] = self._fail
+        readers[frames.CANCEL] = self._cancel
+        readers[frames.CANCELLED] = self._cancelled
+        readers[frames.WATCH] = self._watch
+        readers[frames.UNWATCH] = self._unwatch
+        readers[frames.UNWATCHED] = self._unwatched
+        readers[frames.EXIT] = self._exit
+        return readers
+
+    def _dialogue_readers(self) -> list[_Reader | None]:
+        readers = self._common_readers()
+        readers[frames.PAYLOAD] = self._payload
+        return readers
+
+    def _common_readers(self) -> list[_Reader | None]:
+        readers: list[_Reader | None] = [None] * 256
+        readers[frames.HEARTBEAT] = self._heartbeat
+        readers[frames.GOODBYE] = self._goodbye
+        readers[frames.CHUNK_OPEN] = self._chunk_open
+        readers[frames.CHUNK_DATA] = self._chunk
+        readers[frames.CHUNK_ABORT] = self._chunk_abort
+        return readers
+
+    # --- messages ------------------------------------------------------------------------------------
+
+    def _call(self, data: bytes, start: int, end: int, payload: bytes | None) -> None:
+        session, source, target, remaining, name_size, trace_size = CALL_BODY.unpack_from(data, start)
+        name_at = start + CALL_BODY.size
+        trace_at = name_at + name_size
+        payload_at = trace_at + trace_size
+        if payload is None:
+            payload = _tail(data, payload_at, end)
+        elif payload_at != end:
+            raise ProtocolError("a call whose head has the wrong length")
+        if session in self._serving or not session:
+            raise ProtocolError(f"session {session}, which is open already")
+        if len(self._serving) >= self._settings.sessions:
+            raise ProtocolError(f"more than {self._settings.sessions} calls at a time")
+        self._accept(source, target, remaining, name_size, len(payload))
+        self._serving[session] = (target, source)
+        if session > self._last_session:
+            self._last_session = session
+        name, trace = data[name_at:trace_at].decode(), data[trace_at:payload_at]
+        self.events.append(events.CallReceived(session, source, target, name, remaining, trace, payload))
+
+    def _send(self, data: bytes, start: int, end: int, payload: bytes | None) -> None:
+        source, target, remaining, name_size, trace_size = SEND_BODY.unpack_from(data, start)
+        name_at = start + SEND_BODY.size
+        trace_at = name_at + name_size
+        payload_at = trace_at + trace_size
+        if payload is None:
+            payload = _tail(data, payload_at, end)
+        elif payload_at != end:
+            raise ProtocolError("a send whose head has the wrong length")
+        self._accept(source, target, remaining, name_size, len(payload))
+        name, trace = data[name_at:trace_at].decode(), data[trace_at:payload_at]
+        self.events.append(events.SendReceived(source, target, name, remaining, trace, payload))
+
+    def _accept(self, source: int, target: int, remaining: float, name_size: int, size: int) -> None:
+        if (source | target) >> 24 or not remaining >= 0 or not name_size:
+            raise ProtocolError("a message with a field out of range")
+        if size > self._settings.message_size:
+            raise ProtocolError(f"a message of {size} bytes")
+        self.windows.charge(target, size)
+        self.arrived += 1
+        if self.windows.crowded:
+            self.give(self.windows.sweep())
+
+    def _payload(self, data: bytes, start: int, end: int, payload: bytes | None) -> None:
+        if payload is None:
+            payload = self._sized(_tail(data, start, end))
+        self.events.append(events.PayloadReceived(payload))
+
+    # --- answers to what this side opened ------------------------------------------------------------
+
+    def _reply(self, data: bytes, start: int, end: int, payload: bytes | None) -> None:
+        (session,) = frames.NUMBER_BODY.unpack_from(data, start)
+        if payload is None:
+            payload = self._sized(_tail(data, start + _NUMBER_SIZE, end))
+        call = self._sender.ended(session)
+        if call.abandoned:
+            self.events.append(events.AbandonedEnded(session, call.token))
+        else:
+            self.events.append(events.ReplyReceived(session, call.token, payload))
+
+    def _fail(self, data: bytes, start: int, end: int, payload: bytes | None) -> None:
+        session, code, executed = frames.FAIL_BODY.unpack_from(data, start)
+        if executed >= len(frames.EXECUTED):
+            raise ProtocolError(f"a failure that was executed in the way {executed}")
+        if payload is None:
+            payload = self._sized(_tail(data, start + frames.FAIL_BODY.size, end))
+        call = self._sender.ended(session)
+        if call.abandoned:
+            self.events.append(events.AbandonedEnded(session, call.token))
+            return
+        known = frames.EXECUTED[executed]
+        self.events.append(events.FailureReceived(session, call.token, code, known, payload))
+
+    def _cancelled(self, data: bytes, start: int, end: int, _: bytes | None) -> None:
+        session = _number(data, start, end)
+        call = self._sender.ended(session)
+        if not call.cancelled:
+            raise ProtocolError(f"session {session} was never cancelled")
+        if call.abandoned:
+            self.events.append(events.AbandonedEnded(session, call.token))
+        else:
+            self.events.append(events.CancelConfirmed(session, call.token))
+
+    def _exit(self, data: bytes, start: int, end: int, payload: bytes | None) -> None:
+        (watch,) = frames.NUMBER_BODY.unpack_from(data, start)
+        if payload is None:
+            payload = self._sized(_tail(data, start + _NUMBER_SIZE, end))
+        token = self._sender.exited(watch)
+        if token is not LEFT:
+            self.events.append(events.ExitReceived(watch, token, payload))
+
+    def _unwatched(self, data: bytes, start: int, end: int, _: bytes | None) -> None:
+        watch = _number(data, start, end)
+        if self._sender.exited(watch) is not LEFT:
+            raise ProtocolError(f"watch {watch} was never left")
+
+    # --- what the peer opened ------------------------------------------------------------------------
+
+    def _cancel(self, data: bytes, start: int, end: int, _: bytes | None) -> None:
+        session = _number(data, start, end)
+        if session in self._serving:
+            self.events.append(events.CancelReceived(session))
+        elif session > self._last_session:
+            raise ProtocolError(f"session {session} was cancelled, which never was")
+
+    def _watch(self, data: bytes, start: int, end: int, _: bytes | None) -> None:
+        watch, source, target = _exactly(frames.WATCH_BODY, data, start, end)
+        if watch <= self._last_watch or (source | target) >> 24:
+            raise ProtocolError("a watch with a field out of range")
+        if len(self._watched) >= self._settings.watches:
+            raise ProtocolError(f"more than {self._settings.watches} watches at a time")
+        self._last_watch = watch
+        self._watched[watch] = (target, source)
+        self.events.append(events.WatchReceived(watch, source, target))
+
+    def _unwatch(self, data: bytes, start: int, end: int, _: bytes | None) -> None:
+        watch = _number(data, start, end)
+        if watch > self._last_watch:
+            raise ProtocolError(f"watch {watch} was left, which never was")
+        if self._watched.pop(watch, None) is not None:
+            self._sender.outbox.control(numbered(frames.UNWATCHED, watch))
+            self.events.append(events.UnwatchReceived(watch))
+
+    # --- the link itself -----------------------------------------------------------------------------
+
+    def _open(self, data: bytes, start: int, end: int, _: bytes | None) -> None:
+        self.peer = frames.decode_settings(data, start, end)
+        self._readers = self._next_readers
+        self._sender.open(self.peer)
+        self.events.append(events.Opened(self.peer))
+
+    def _heartbeat(self, data: bytes, start: int, end: int, _: bytes | None) -> None:
+        if start != end:
+            raise ProtocolError("a heartbeat with something in it")
+
+    def _goodbye(self, data: bytes, start: int, end: int, _: bytes | None) -> None:
+        (final,) = frames.GOODBYE_BODY.unpack_from(data, start)
+        reason = _tail(data, start + 1, end)
+        if final > 1 or len(reason) > frames.MAX_REASON:
+            raise ProtocolError("a malformed goodbye")
+        if final:
+            self._readers = [None] * 256
+        self.goodbye = events.GoodbyeReceived(reason.decode(), bool(final))
+        self.events.append(self.goodbye)
+
+    def _ack(self, data: bytes, start: int, end: int, _: bytes | None) -> None:
+        self._sender.outbox.acknowledge(_number(data, start, end))
+
+    def _credit(self, data: bytes, start: int, end: int, _: bytes | None) -> None:
+        target, messages, size = _exactly(frames.CREDIT_BODY, data, start, end)
+        if self._sender.credited(target, messages, size):
+            self.events.append(events.CreditAvailable(target))
+
+    def _want(self, data: bytes, start: int, end: int, _: bytes | None) -> None:
+        (target,) = _exactly(frames.WANT_BODY, data, start, end)
+        if target >> 24:
+            raise ProtocolError("a wish for credit with a field out of range")
+        credit = self.windows.want(target)
+        if credit is not None:
+            self.give([credit])
+        if self.windows.crowded:
+            self.give(self.windows.sweep())
+
+    def give(self, given: list[Credit]) -> None:
+        """Queue credit for the peer."""
+        for target, messages, size in given:
+            head = frames.CREDIT_HEAD
+            length = head.size - LENGTH_SIZE
+            self._sender.outbox.control(head.pack(length, frames.CREDIT, target, messages, size))
+
+    # --- large messages ------------------------------------------------------------------------------
+
+    def _chunk_open(self, data: bytes, start: int, end: int, _: bytes | None) -> None:
+        slot, size = frames.CHUNK_OPEN_BODY.unpack_from(data, start)
+        self._assembler.open(slot, size, _tail(data, start + frames.CHUNK_OPEN_BODY.size, end))
+
+    def _chunk(self, data: bytes, start: int, end: int, _: bytes | None) -> None:
+        if start >= end:
+            raise ProtocolError("a chunk without a slot")
+        whole = self._assembler.add(data[start], data[start + 1 : end])
+        if whole is None:
+            return
+        head, payload = whole
+        reader = self._readers[head[0]]
+        if reader is None:
+            raise ProtocolError(f"a large message of kind {head[0]}, which is not allowed now")
+        reader(head, 1, len(head), payload)
+
+    def _chunk_abort(self, data: bytes, start: int, end: int, _: bytes | None) -> None:
+        (slot,) = _exactly(frames.CHUNK_BODY, data, start, end)
+        self._assembler.abort(slot)
+
+    def _sized(self, payload: bytes) -> bytes:
+        if len(payload) > self._settings.message_size:
+            raise ProtocolError(f"a message of {len(payload)} bytes")
+        return payload
+
+
+def _tail(data: bytes, start: int, end: int) -> bytes:
+    """The payload of a frame whose fields end at ``start``."""
+    if start > end:
+        raise ProtocolError("a frame that is shorter than its fields")
+    return data[start:end]
+
+
+def _number(data: bytes, start: int, end: int) -> int:
+    (number,) = _exactly(frames.NUMBER_BODY, data, start, end)
+    assert isinstance(number, int)
+    return number
+
+
+def _exactly(body: struct.Struct, data: bytes, start: int, end: int) -> tuple[int, ...]:
+    """Read a frame that has fields only."""
+    if end - start != body.size:
+        raise ProtocolError("a frame of the wrong length")
+    return body.unpack_from(data, start)

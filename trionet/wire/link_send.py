@@ -1,0 +1,276 @@
+"""The sending half of a link: calls, sends, watches and answers become frames.
+
+Duty: what this side opened (calls, watches), the windows it must keep, and its frames.
+May import: the standard library, attrs, the other modules of links in trionet.wire, but not link_receive.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trionet.wire.chunks import Pair, QueuedMessage
+from trionet.wire.credit import SendWindows
+from trionet.wire.errors import ProtocolError
+from trionet.wire.framing import LENGTH_SIZE
+from trionet.wire.link_errors import LinkBusy, LinkNotOpen, MessageTooLarge, WindowFull
+from trionet.wire.link_frames import (
+    BARE_HEAD,
+    CALL,
+    CALL_HEAD,
+    CANCEL,
+    EXECUTED,
+    EXIT,
+    FAIL,
+    FAIL_HEAD,
+    MAX_TEXT,
+    NUMBER_HEAD,
+    PAYLOAD,
+    REPLY,
+    SEND,
+    SEND_HEAD,
+    UNWATCH,
+    WANT_CREDIT,
+    WANT_HEAD,
+    WATCH,
+    WATCH_HEAD,
+    LinkSettings,
+    numbered,
+)
+from trionet.wire.outbox import Outbox
+
+_NODE: Pair = (0, 0)
+_CALL_SIZE = CALL_HEAD.size - LENGTH_SIZE
+_SEND_SIZE = SEND_HEAD.size - LENGTH_SIZE
+_FAIL_SIZE = FAIL_HEAD.size - LENGTH_SIZE
+
+
+class OpenCall:
+    """A call of this side that has no outcome yet."""
+
+    __slots__ = ("abandoned", "cancelled", "message", "size", "target", "token")
+
+    def __init__(self, token: Any, target: int, size: int) -> None:
+        self.token = token
+        self.target = target
+        self.size = size
+        self.message: QueuedMessage | None = None
+        self.cancelled = False
+        self.abandoned = False
+
+
+class LinkSender:
+    """The sending half; everything raises LinkNotOpen before :meth:`open` and after :meth:`close`."""
+
+    __slots__ = ("_next_session", "_next_watch", "_peer", "_windows", "calls", "leaving", "outbox", "watches")
+
+    def __init__(self) -> None:
+        self.outbox = Outbox()
+        self._peer: LinkSettings | None = None
+        self._windows = SendWindows(1, 1)
+        self._next_session = 0
+        self._next_watch = 0
+        #: Calls without an outcome, by session.
+        self.calls: dict[int, OpenCall] = {}
+        #: Tokens of watches, by number.
+        self.watches: dict[int, Any] = {}
+        #: Watches that this side left and that the peer has not confirmed.
+        self.leaving: set[int] = set()
+
+    def open(self, peer: LinkSettings) -> None:
+        """Begin to send, within the limits that the peer told."""
+        self._peer = peer
+        self._windows = SendWindows(peer.window_messages, peer.window_bytes)
+        self.outbox.lanes.limit(peer.streams, peer.stream_bytes)
+
+    def close(self) -> None:
+        """Send no more."""
+        self._peer = None
+
+    # --- messages ------------------------------------------------------------------------------------
+
+    def call(
+        self,
+        source: int,
+        target: int,
+        command: str,
+        payload: bytes,
+        remaining: float,
+        trace: bytes,
+        token: Any,
+    ) -> int:
+        """Open a call; see ``Link.call``."""
+        name = _check(source, target, command, trace)
+        size = len(payload)
+        peer = self._settings()
+        if len(self.calls) >= peer.sessions:
+            raise LinkBusy(f"{len(self.calls)} calls are open, as many as the peer allows")
+        self._admit(peer, target, size)
+        self._next_session = session = self._next_session + 1
+        length = _CALL_SIZE + len(name) + len(trace) + size
+        left = remaining if remaining > 0 else 0.0
+        head = CALL_HEAD.pack(length, CALL, session, source, target, left, len(name), len(trace))
+        self.calls[session] = call = OpenCall(token, target, size)
+        call.message = self.outbox.push((source, target), head + name + trace, payload, call)
+        return session
+
+    def send(
+        self,
+        source: int,
+        target: int,
+        command: str,
+        payload: bytes,
+        remaining: float,
+        trace: bytes,
+        token: Any,
+    ) -> None:
+        """Send a one-way message; see ``Link.send``."""
+        name = _check(source, target, command, trace)
+        size = len(payload)
+        self._admit(self._settings(), target, size)
+        length = _SEND_SIZE + len(name) + len(trace) + size
+        left = remaining if remaining > 0 else 0.0
+        head = SEND_HEAD.pack(length, SEND, source, target, left, len(name), len(trace))
+        self.outbox.push((source, target), head + name + trace, payload, token)
+
+    def has_room(self, target: int, size: int) -> bool:
+        """Tell whether a message may go now; if not, ``CreditAvailable`` follows once it may."""
+        if self._windows.has_room(target, size):
+            return True
+        self._want(target, size)
+        return False
+
+    def cancel(self, session: int) -> bool:
+        """Cancel a call; see ``Link.cancel``."""
+        call = self.calls[session]
+        if call.cancelled:
+            return True
+        if call.message is None:
+            call.cancelled = True
+            self.outbox.control(numbered(CANCEL, session))
+            return True
+        del self.calls[session]
+        settle(self.outbox.take_back(call.message))
+        call.message = None
+        return False
+
+    def refund(self, target: int, size: int) -> bool:
+        """Give the room of a message back that was never sent; tells whether somebody waits for it."""
+        return self._windows.refund(target, size)
+
+    # --- answers -------------------------------------------------------------------------------------
+
+    def reply(self, session: int, pair: Pair, payload: bytes) -> None:
+        """Send the result of a call of the peer."""
+        head = NUMBER_HEAD.pack(9 + len(payload), REPLY, session)
+        self.outbox.push(pair, head, payload)
+
+    def fail(self, session: int, pair: Pair, code: int, executed: bool | None, payload: bytes) -> None:
+        """Send the error of a call of the peer."""
+        length = _FAIL_SIZE + len(payload)
+        head = FAIL_HEAD.pack(length, FAIL, session, code, EXECUTED.index(executed))
+        self.outbox.push(pair, head, payload)
+
+    def answer(self, kind: int, number: int, pair: Pair, payload: bytes = b"") -> None:
+        """Send another answer that has to keep its place among the messages of its pair."""
+        self.outbox.push(pair, numbered(kind, number, len(payload)), payload)
+
+    def exit(self, watch: int, pair: Pair, payload: bytes) -> None:
+        """Send the end of a watched service."""
+        self.answer(EXIT, watch, pair, payload)
+
+    def check_size(self, payload: bytes) -> None:
+        """Raise MessageTooLarge if the peer does not take a payload."""
+        peer = self._settings()
+        if len(payload) > peer.message_size:
+            raise MessageTooLarge(f"{len(payload)} bytes, the peer takes {peer.message_size}")
+
+    # --- the rest ------------------------------------------------------------------------------------
+
+    def watch(self, source: int, target: int, token: Any) -> int:
+        """Open a watch; see ``Link.watch``."""
+        peer = self._settings()
+        if len(self.watches) + len(self.leaving) >= peer.watches:
+            raise LinkBusy(f"{peer.watches} watches are open, as many as the peer allows")
+        self._next_watch = watch = self._next_watch + 1
+        self.watches[watch] = token
+        self.outbox.control(WATCH_HEAD.pack(WATCH_HEAD.size - LENGTH_SIZE, WATCH, watch, source, target))
+        return watch
+
+    def unwatch(self, watch: int) -> None:
+        """Leave a watch; see ``Link.unwatch``."""
+        if self.watches.pop(watch, _GONE) is not _GONE:
+            self.leaving.add(watch)
+            self.outbox.control(numbered(UNWATCH, watch))
+
+    def payload(self, payload: bytes) -> None:
+        """Send a message of a dialogue."""
+        self.check_size(payload)
+        self.outbox.push(_NODE, BARE_HEAD.pack(1 + len(payload), PAYLOAD), payload)
+
+    # --- what the peer answered ----------------------------------------------------------------------
+
+    def credited(self, target: int, messages: int, size: int) -> bool:
+        """Take credit of the peer; tells whether somebody waits for it."""
+        return self._windows.credit(target, messages, size)
+
+    def ended(self, session: int) -> OpenCall:
+        """Return the call that an answer of the peer ends, and forget it.
+
+        Raises:
+            ProtocolError: if this side has no such call open, or has not sent all of it.
+        """
+        call = self.calls.pop(session, None)
+        if call is None or call.message is not None:
+            raise ProtocolError(f"an answer to session {session}, which is not open")
+        return call
+
+    def exited(self, watch: int) -> Any:
+        """Return the token of a watch that ended and forget it; :data:`LEFT` where this side had left it.
+
+        Raises:
+            ProtocolError: if this side has no such watch.
+        """
+        token = self.watches.pop(watch, _GONE)
+        if token is not _GONE:
+            return token
+        if watch not in self.leaving:
+            raise ProtocolError(f"the end of watch {watch}, which is not open")
+        self.leaving.discard(watch)
+        return LEFT
+
+    def _settings(self) -> LinkSettings:
+        if self._peer is None:
+            raise LinkNotOpen("the link is not open")
+        return self._peer
+
+    def _admit(self, peer: LinkSettings, target: int, size: int) -> None:
+        if size > peer.message_size:
+            raise MessageTooLarge(f"{size} bytes, the peer takes {peer.message_size}")
+        if not self._windows.charge(target, size):
+            self._want(target, size)
+            raise WindowFull(f"the window of service {target} has no room for {size} bytes")
+
+    def _want(self, target: int, size: int) -> None:
+        if self._windows.refuse(target, size):
+            self.outbox.control(WANT_HEAD.pack(WANT_HEAD.size - LENGTH_SIZE, WANT_CREDIT, target))
+
+
+#: Stands for the token of a watch that this side had left before it ended.
+LEFT = object()
+_GONE = object()
+
+
+def settle(entries: list[Any]) -> None:
+    """Note that messages are wholly on the wire, so that their calls cannot be taken back any more."""
+    for entry in entries:
+        if type(entry) is OpenCall:
+            entry.message = None
+
+
+def _check(source: int, target: int, command: str, trace: bytes) -> bytes:
+    name = command.encode()
+    if not 0 < len(name) <= MAX_TEXT or len(trace) > MAX_TEXT or (source | target) >> 24:
+        raise ValueError(
+            f"{command[:40]!r} from {source} to {target}: a name, trace or local id out of range"
+        )
+    return name
