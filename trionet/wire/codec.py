@@ -1,0 +1,302 @@
+"""The codec: values to CBOR bytes and back (C1, C14).
+
+Duty: the one place that knows cbor2; what goes out is exactly what :mod:`trionet.wire.tags` lists, and of
+what comes in nothing else is accepted, however hostile it is.
+May import: cbor2, the standard library and the values.
+
+Theory of operation.  Both directions leave the work to cbor2's native code.  What it does too generously is
+shut off, or checked afterwards: its own tags (regular expressions, addresses, shared values...) by a table
+that refuses all but ours; bytes after the item by a source that notices them; keys other than str and bytes
+by its strict mode (other dicts have a tag of their own); ``undefined`` and simple values by a look at the
+decoded containers.  Its depth counts tags too, so an item that seems too deep is surveyed and then, if it
+is not, read again with more room.
+
+A codec keeps its native encoder and decoder: it is for one thread, and it is not reentrant.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import IO, Any, Final, cast
+
+from cbor2 import (
+    CBORDecodeError,
+    CBORDecoder,
+    CBOREncodeError,
+    CBOREncoder,
+    CBORSimpleValue,
+    CBORTag,
+    undefined,
+)
+
+from trionet.errors import BadMessage
+from trionet.message import ITEM_WEIGHT, Limits
+from trionet.wire.lower import KEYS, Lower
+from trionet.wire.revive import MakeReference, Revive, Tags, no_reference
+from trionet.wire.survey import may_hold, survey
+
+#: What the bytes of a message may exceed twice its weight by: heads, tags and the names of classes.
+WIRE_SLACK: Final = 64 * 1024
+#: Native levels that one container can take: a tag and its array.
+_LEVELS: Final = 2
+#: Native levels that a value which is no container can take: a reference with the handle in it.
+_SCALAR_LEVELS: Final = 3
+#: Bodies beyond this are let go at once, in bytes; smaller ones may stay in the decoder until the next.
+_KEPT: Final = 64 * 1024
+_ERROR_TEXT: Final = 240
+_UINT_BITS: Final = 64
+
+_FOREIGN: Final = frozenset({type(undefined), CBORSimpleValue})
+#: Every byte that cannot be the head of undefined or of a simple value.
+_NO_SIMPLE: Final = bytes(set(range(256)) - set(range(0xE0, 0xF4)) - {0xF7, 0xF8})
+#: Looking through so many bytes takes less time than looking through what they become.
+_SHORT: Final = 512
+
+
+class Codec:
+    """Writes and reads messages of one link.
+
+    Args:
+        limits: how large a message may be.
+        make_reference: called with the target of each received reference, a handle or a global name, and the
+            name of its interface or None; returns the reference.  What it raises makes the message a bad one.
+        envelope: containers that the link puts around the values of a message.
+
+    Attributes:
+        max_bytes: bytes that an encoded message may take, envelope included.
+    """
+
+    __slots__ = (
+        "_containers",
+        "_deep",
+        "_depth",
+        "_encoder",
+        "_lower",
+        "_make",
+        "_revive",
+        "_shallow",
+        "max_bytes",
+    )
+
+    def __init__(
+        self, limits: Limits, make_reference: MakeReference = no_reference, *, envelope: int = 1
+    ) -> None:
+        self.max_bytes = 2 * limits.size + WIRE_SLACK
+        self._depth = limits.depth + envelope
+        # Each container weighs itself and as an item of the one around it; arguments are weighed twice:
+        # those by position and those by name.
+        self._containers = limits.size // ITEM_WEIGHT + envelope
+        self._make = make_reference
+        self._lower = Lower(CBORTag)
+        self._encoder = CBOREncoder(io.BytesIO())
+        self._revive = Revive(_FOREIGN)
+        self._shallow = _Reader(self._revive.tags(), self._depth)
+        self._deep: _Reader | None = None
+
+    def encode(self, value: object) -> bytes:
+        """Write one value, such as the array of a whole message.
+
+        Args:
+            value: made of what ``trionet.message.snapshot`` returned.
+
+        Returns:
+            One CBOR item.
+
+        Raises:
+            BadMessage: if there is anything in it that is no value, or it is too deep or too large.
+        """
+        try:
+            body = self._encoder.encode_to_bytes(self._lower.item(value, self._depth))
+        except RecursionError:
+            raise BadMessage("nested deeper than this interpreter can follow") from None
+        except (CBOREncodeError, UnicodeEncodeError) as error:
+            raise BadMessage(_shorten(error)) from None
+        if len(body) > self.max_bytes:
+            raise BadMessage(f"{len(body)} bytes when encoded, more than {self.max_bytes}")
+        return body
+
+    def decode(self, data: bytes | bytearray | memoryview) -> tuple[Any, list[object]]:
+        """Read one value, whoever wrote it.
+
+        Args:
+            data: exactly one CBOR item; bytes are not copied.
+
+        Returns:
+            The value, and the instances in it whose validators are to be run by
+            ``trionet.message.check``.
+
+        Raises:
+            BadMessage: if it is anything but one value within the limits.
+        """
+        if len(data) > self.max_bytes:
+            raise BadMessage(f"{len(data)} bytes, more than {self.max_bytes}")
+        body = data if type(data) is bytes else bytes(data)
+        if may_hold(body, self._containers):
+            survey(body, self._depth, self._containers)
+        revive = self._revive
+        revive.make_reference = self._make
+        try:
+            value, checks = self._read(body), revive.checks
+        finally:
+            # Nothing can look into the native decoder, which holds all this: a circle would stay for ever.
+            revive.make_reference, revive.checks = no_reference, []
+        return value, checks
+
+    def _read(self, body: bytes) -> Any:
+        try:
+            value = self._shallow.read(body)
+        except BadMessage:
+            if len(body) <= self._depth:
+                raise
+            survey(body, self._depth, self._containers)
+            self._revive.checks = []
+            value = self._roomy().read(body)
+        if len(body) > _SHORT or body.translate(None, _NO_SIMPLE):
+            try:
+                self._revive.sound((value,))
+            except RecursionError:
+                raise BadMessage("nested deeper than this interpreter can follow") from None
+        return value
+
+    def _roomy(self) -> _Reader:
+        if self._deep is None:
+            self._deep = _Reader(self._revive.tags(), _LEVELS * self._depth + _SCALAR_LEVELS)
+        return self._deep
+
+
+class _Source:
+    """The file that a native decoder reads from: gives all it has at once, and notes what was left over."""
+
+    __slots__ = ("data", "left")
+
+    def __init__(self) -> None:
+        self.data = b""
+        self.left = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def read(self, _amount: int) -> bytes:
+        data, self.data = self.data, b""
+        return data
+
+    def seek(self, offset: int, _whence: int) -> int:
+        self.left = -offset
+        return 0
+
+
+class _Reader:
+    """A native decoder that is used again and again.
+
+    Args:
+        tags: how each tag is read.
+        depth: native levels that may be nested.
+    """
+
+    __slots__ = ("_decoder", "_source")
+
+    def __init__(self, tags: Tags, depth: int) -> None:
+        self._source = _Source()
+        self._decoder = CBORDecoder(
+            self._file(),
+            semantic_decoders=tags,
+            max_depth=depth,
+            allow_indefinite=False,
+            allow_duplicate_keys=False,
+            strict_hashable_types=True,
+        )
+
+    def _file(self) -> IO[bytes]:
+        return cast(IO[bytes], self._source)
+
+    def read(self, body: bytes) -> Any:
+        """Read one item that takes all the bytes."""
+        source = self._source
+        source.data, source.left = body, 0
+        done = False
+        try:
+            value = self._decoder.decode()
+            done = len(body) <= _KEPT
+        except CBORDecodeError as error:
+            raise _bad(error) from None
+        finally:
+            if not done:
+                self._decoder.fp = self._file()  # drops the rest of the body
+        if source.left:
+            end = len(body) - source.left
+            raise BadMessage(f"{source.left} bytes after the message, which ends at byte {end}")
+        return value
+
+
+def _bad(error: CBORDecodeError) -> BadMessage:
+    cause = error.__cause__
+    if isinstance(cause, BadMessage):
+        return cause
+    if cause is not None and not isinstance(cause, Exception):
+        raise cause  # the native decoder wraps even a KeyboardInterrupt
+    return BadMessage(_shorten(error) if cause is None else f"{_shorten(error)}: {_shorten(cause)}")
+
+
+def _shorten(error: Exception) -> str:
+    try:
+        text = str(error)
+    except Exception:  # that of a declared class or of a default factory
+        text = ""
+    return f"{text or type(error).__name__:.{_ERROR_TEXT}}"
+
+
+# --- control frames ---------------------------------------------------------------------------------
+
+
+def dumps_plain(value: object, max_depth: int = 4) -> bytes:
+    """Write a control frame: only what plain CBOR has.
+
+    Args:
+        value: None, bool, int within 64 bits, float, str, bytes, lists, and dicts with keys of str or bytes.
+        max_depth: how many containers may be nested.
+
+    Raises:
+        BadMessage: if there is anything else in it.
+    """
+    _plain(value, max_depth)
+    try:
+        return CBOREncoder(io.BytesIO()).encode_to_bytes(value)
+    except UnicodeEncodeError as error:
+        raise BadMessage(_shorten(error)) from None
+
+
+def loads_plain(data: bytes | bytearray | memoryview, max_bytes: int, max_depth: int = 4) -> Any:
+    """Read a control frame, whoever wrote it.
+
+    Args:
+        data: exactly one CBOR item.
+        max_bytes: how long it may be.
+        max_depth: how many containers may be nested.
+
+    Raises:
+        BadMessage: if it is anything that :func:`dumps_plain` does not write.
+    """
+    if len(data) > max_bytes:
+        raise BadMessage(f"{len(data)} bytes, more than {max_bytes}")
+    value = _Reader(Tags(), max_depth).read(bytes(data))
+    _plain(value, max_depth)
+    return value
+
+
+def _plain(value: Any, depth: int) -> None:
+    kind = type(value)
+    if kind is int:
+        if (~value if value < 0 else value).bit_length() > _UINT_BITS:
+            raise BadMessage("int of more than 64 bits in a control frame")
+    elif kind is list or kind is dict:
+        if not depth:
+            raise BadMessage("nested deeper than a control frame may be")
+        if kind is dict and not KEYS.issuperset(map(type, value)):
+            raise BadMessage("a key that is neither str nor bytes in a control frame")
+        for each in value.values() if kind is dict else value:
+            _plain(each, depth - 1)
+    elif value is not None and kind not in (bool, float, str, bytes):
+        raise BadMessage(f"{kind.__name__} in a control frame")
