@@ -54,3 +54,60 @@ from trionet.kernel.supervise import Restart as Restart
 from trionet.kernel.watch import Exit as Exit
 from trionet.kernel.watch import Watch as Watch
 from trionet.message import value as value
+
+__all__ = [
+    "BadArguments",
+    "BadMessage",
+    "BoundCommand",
+    "CallError",
+    "Command",
+    "ConfigError",
+    "DeadLetter",
+    "DeadLetters",
+    "DeadlineExceeded",
+    "Deadlock",
+    "Exit",
+    "Handle",
+    "HandlerStatistics",
+    "InternalError",
+    "NameTaken",
+    "NoReply",
+    "NoSuchCommand",
+    "NoSuchService",
+    "Node",
+    "NodeConfig",
+    "NodeDown",
+    "NodeStatistics",
+    "NodeStopping",
+    "RemoteError",
+    "Reply",
+    "RequestInfo",
+    "Restart",
+    "Service",
+    "ServiceBusy",
+    "ServiceExited",
+    "ServiceRestarting",
+    "ServiceStatistics",
+    "Spec",
+    "StartFailed",
+    "TrionetError",
+    "Watch",
+    "__version__",
+    "command",
+    "current_request",
+    "defer",
+    "open_node",
+    "spec",
+    "value",
+]
+
+
+def _claim_public_names() -> None:
+    """Let each public name say that it lives here: in error texts, logs and the reference."""
+    for name in __all__:
+        thing = globals()[name]
+        if hasattr(thing, "__module__"):
+            thing.__module__ = __name__
+
+
+_claim_public_names()

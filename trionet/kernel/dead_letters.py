@@ -104,7 +104,9 @@ class DeadLetters:
     async def subscribe(self) -> AsyncIterator[trio.MemoryReceiveChannel[DeadLetter]]:
         """Open a stream of the dead letters from now on; leaving the block closes it.
 
-        A subscriber that lags by more than :data:`SUBSCRIBER_BUFFER` misses the newest ones.
+        A subscriber that lags by more than 1,000 misses the newest ones.
+
+        Cancellation: entering and leaving never wait.
         """
         send, receive = trio.open_memory_channel[DeadLetter](SUBSCRIBER_BUFFER)
         self._subscribers[send] = None

@@ -239,13 +239,17 @@ async def open_node(
 ) -> AsyncIterator[Node]:
     """Open a node for the block; leaving it stops all services in order.
 
-    When the block ends by cancellation the services are killed instead; so cancel only what should not
-    end in order, and otherwise let the block end or call :meth:`Node.shutdown`.
+    Cancellation: when the block ends by it the services are killed instead; so cancel only what should
+    not end in order, and otherwise let the block end or call :meth:`Node.shutdown`.
 
     Args:
         config: the node's settings.
         seams: chance, clock and threads; a simulation brings its own.
         network: the way to other nodes; by default there are none.
+
+    Raises:
+        Exception: what the block raised, once the services have stopped.
+        InternalError: a bug of trionet, which ends the node.
     """
     failure: BaseException | None = None
     try:

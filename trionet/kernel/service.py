@@ -94,13 +94,22 @@ class Service:
     # what an author may override
 
     async def setup(self) -> None:
-        """Prepare, before the service is announced; raising fails whoever started it."""
+        """Prepare, before the service is announced; raising fails whoever started it.
+
+        Cancellation: it is cancelled when the start deadline passes, the starter is cancelled or the
+        service is ended meanwhile; the start has then failed.
+        """
 
     async def teardown(self) -> None:
-        """Clean up when the service stops in order; it may call and send, within the grace time."""
+        """Clean up when the service stops in order; it may call and send, within the grace time.
+
+        Cancellation: it is cancelled when the grace time is over, or the service is killed meanwhile.
+        """
 
     async def child_failed(self, child: Handle, error: BaseException) -> None:
         """A child failed and its restart policy, if any, gave up; by default this service fails too.
+
+        Cancellation: it runs in the nursery of this service, and is cancelled with it.
 
         Raises:
             BaseException: raising ends this service as failed.
@@ -109,6 +118,8 @@ class Service:
 
     async def name_lost(self, name: str, owner: Handle | None) -> None:
         """A global name now belongs to another service; by default this service stops.
+
+        Cancellation: it runs in the nursery of this service, and is cancelled with it.
 
         Args:
             name: the name.
@@ -192,6 +203,8 @@ class Service:
         """Stop another service and wait for its end; or, without a target, ask this one to stop.
 
         Asking oneself returns at once: the handler that asked may still return its value.
+
+        Cancellation: the service stops all the same.
 
         Args:
             target: a reference, handle or name; None for this service.
