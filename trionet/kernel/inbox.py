@@ -70,7 +70,7 @@ class Inbox:
         """Take the next message that nobody has withdrawn, or None when the inbox is empty."""
         while self.size:
             request = self._receive.receive_nowait()
-            self._taken()
+            self._taken(request)
             if request.state is State.QUEUED:
                 return request
         self.warn_at = FIRST_WARNING
@@ -82,7 +82,7 @@ class Inbox:
         Cancellation: takes nothing.
         """
         request = await self._receive.receive()
-        self._taken()
+        self._taken(request)
         return request
 
     def drain(self) -> list[Request]:
@@ -91,8 +91,11 @@ class Inbox:
         rest = []
         with suppress(trio.WouldBlock):  # the dispatcher may have been handed one that it has not seen yet
             while True:
-                rest.append(self._receive.receive_nowait())
+                request = self._receive.receive_nowait()
                 self.size -= 1
+                if request.from_link:
+                    request.left_inbox()
+                rest.append(request)
         if self._line is not None:
             rest += self._line
             self._line = None
@@ -106,9 +109,11 @@ class Inbox:
             self.warn_at *= 2
         return True
 
-    def _taken(self) -> None:
+    def _taken(self, request: Request) -> None:
         self.size -= 1
+        if request.from_link:
+            request.left_inbox()
         if self._line and self.size < self.limit:
-            request, _ = self._line.popitem(last=False)
-            self.put(request)
-            request.admitted()
+            waiting, _ = self._line.popitem(last=False)
+            self.put(waiting)
+            waiting.admitted()

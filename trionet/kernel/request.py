@@ -87,6 +87,8 @@ class Request:
     )
 
     one_way = True
+    #: Whether it came over a link, whose window it takes room in until it leaves the inbox.
+    from_link = False
 
     def __init__(
         self,
@@ -158,6 +160,9 @@ class Request:
     def admitted(self) -> None:
         """There was room at last: the message now lies in the inbox."""
         self.wake()
+
+    def left_inbox(self) -> None:
+        """It was taken out of the inbox; told only where ``from_link`` is set."""
 
     def wake(self) -> None:
         """Let the waiting task go on."""
