@@ -214,6 +214,10 @@ class Lifecycle(Naming):
         if actor.keeper is None:
             self._disown(actor.parent, actor.handle)
 
+    def remembered_exit(self, handle: Handle) -> Exit:
+        """How a dead service of this node ended, as far as it is remembered."""
+        return self._exits.get(handle) or Exit(handle, "gone")
+
     def forget_keeper(self, keeper: Keeper) -> None:
         """A service has ended for good."""
         self._disown(keeper.actor.parent, keeper.handle)

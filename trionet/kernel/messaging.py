@@ -201,11 +201,7 @@ class Messaging:
             raise ServiceExited(f"{actor.describe()} is ending", executed=False)
         inbox = actor.inbox
         if inbox.has_room() or actor is source:
-            inbox.put(request)
-            if not actor.leading:
-                actor.summon()
-            if inbox.size >= inbox.warn_at:
-                self._warn_of_overload(actor)
+            self.deliver(request)
             return True
         if actor.spec.cls.__trionet_options__.overflow == "reject":
             raise ServiceBusy(
@@ -214,8 +210,13 @@ class Messaging:
         inbox.stand_in_line(request)
         return False
 
-    def _warn_of_overload(self, actor: Actor) -> None:
-        if actor.inbox.overloaded():
+    def deliver(self, request: Request) -> None:
+        """Put a message into the inbox of its target, which has room for it or a window kept it."""
+        actor = request.target
+        actor.inbox.put(request)
+        if not actor.leading:
+            actor.summon()
+        if actor.inbox.size >= actor.inbox.warn_at and actor.inbox.overloaded():
             actor.log.warning("%s may be overloaded: %d messages wait", actor.describe(), actor.inbox.size)
 
     async def _breathe(self) -> None:

@@ -147,7 +147,7 @@ class Node(Lifecycle):
         if handle.incarnation == self.incarnation:
             actor = self.actors.get(handle.local)
             if actor is None:
-                watch.tell(self._exits.get(handle) or Exit(handle, "gone"))
+                watch.tell(self.remembered_exit(handle))
             else:
                 end = actor.watch(watch.tell)
         elif handle.harbor == self.harbor:
