@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from trionet.handle import Handle, check_name, is_local_name
+from trionet.handle import Handle
 from trionet.wire.effects import GroupChanged, GroupLost, Loss, Send, SlaveEffect
 from trionet.wire.master_messages import GroupJoin, GroupLeave, GroupRefused
 from trionet.wire.tables import GroupRow, Tables
@@ -43,13 +43,6 @@ class GroupDesk:
     def held(self) -> tuple[GroupRow, ...]:
         """The memberships of this node's services."""
         return tuple([GroupRow(group, tuple(sorted(self._held[group]))) for group in sorted(self._held)])
-
-    def check(self, group: str, handle: Handle) -> None:
-        """Raise a ValueError if a membership is not allowed."""
-        if is_local_name(check_name(group)):
-            raise ValueError(f"{group!r} is no name of a group")
-        if not self._is_mine(handle):
-            raise ValueError(f"{handle!r} does not live on this node")
 
     def join(self, group: str, handle: Handle) -> None:
         """Make a service of this node a member; the others hear of it when the master does."""

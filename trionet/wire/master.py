@@ -12,20 +12,17 @@ A contest: the id belongs to another incarnation.  If that one is connected it i
 absent (known only from a copy) it gets the same time to come back.  An answer in time refuses the
 contender; silence, or the end of the old connection, lets it in and the old one is superseded.
 
-A node that comes back after another has taken its id loses to it, unless it is the master that was
-restarted and has let a newcomer have the id meanwhile: then the one with the later admission stays.
-
 Changes are gathered while an input is handled and sent as one numbered message to all that are
 admitted, before any answer that builds on them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 import attrs
 
+from trionet.wire.admission import Contest, Peer, Recent, Ruling, check_join, judge
 from trionet.wire.directory import Directory, Full, Later, Taken, Verdict
 from trionet.wire.effects import Close, Log, MasterEffect, PeerKey, SendTo, SetTimer
 from trionet.wire.errors import ProtocolError
@@ -54,42 +51,10 @@ from trionet.wire.master_messages import (
     Superseded,
     Unregister,
 )
-from trionet.wire.tables import NEVER, Change, Leaving, NodeRow, Stamp, Tables, lives_on
+from trionet.wire.tables import NEVER, Change, Leaving, NodeRow, Tables, lives_on
 
 #: How many superseded incarnations are remembered, the latest ones.
 MAX_SUPERSEDED: Final = 4096
-
-
-@attrs.define
-class _Peer:
-    """One connection.
-
-    Args:
-        key: tells it from the others.
-        join_until: when it is closed if it has not joined, or None once it has.
-        node: its harbor id and incarnation, once it is admitted.
-    """
-
-    key: PeerKey
-    join_until: float | None
-    node: tuple[int, int] | None = None
-
-
-@attrs.define
-class _Contest:
-    """A contender for an occupied harbor id.
-
-    Args:
-        peer: the contender's connection.
-        join: what it asked for.
-        token: what the probe of the owner carries.
-        until: when the owner has lost.
-    """
-
-    peer: _Peer
-    join: Join
-    token: int
-    until: float
 
 
 class Master:
@@ -125,11 +90,11 @@ class Master:
         self._copy = NEVER
         self._number = 0
         self._tokens = 0
-        self._peers: dict[PeerKey, _Peer] = {}
-        self._admitted: dict[int, _Peer] = {}
-        self._contests: dict[int, _Contest] = {}
-        self._superseded: dict[tuple[int, int], None] = {}
-        self._parked: list[tuple[_Peer, Register]] = []
+        self._peers: dict[PeerKey, Peer] = {}
+        self._admitted: dict[int, Peer] = {}
+        self._contests: dict[int, Contest] = {}
+        self._superseded = Recent(MAX_SUPERSEDED)
+        self._parked: list[tuple[Peer, Register]] = []
         self._batch: list[Change] = []
         self._out: list[MasterEffect] = []
         self._timer: float | None = None
@@ -160,7 +125,7 @@ class Master:
             now: the present time.
         """
         self._advance(now)
-        self._peers[key] = _Peer(key, now + self._join_timeout)
+        self._peers[key] = Peer(key, now + self._join_timeout)
         self._send(key, Hello(self.id, self.directory.epoch, self._copy))
         return self._effects()
 
@@ -191,7 +156,7 @@ class Master:
 
     # --- dispatch -----------------------------------------------------------------------------------
 
-    def _handle(self, peer: _Peer, message: Message, now: float) -> None:
+    def _handle(self, peer: Peer, message: Message, now: float) -> None:
         if isinstance(message, Join):
             self._join(peer, message, now)
         elif peer.node is None:
@@ -199,7 +164,7 @@ class Master:
         else:
             self._serve(peer, peer.node, message, now)
 
-    def _serve(self, peer: _Peer, node: tuple[int, int], message: Message, now: float) -> None:
+    def _serve(self, peer: Peer, node: tuple[int, int], message: Message, now: float) -> None:
         match message:
             case Register(handle=handle) | GroupJoin(handle=handle) if not lives_on(handle, *node):
                 raise ProtocolError(f"{handle!r} does not live on the node that names it")
@@ -224,7 +189,7 @@ class Master:
             case _:
                 raise ProtocolError(f"a slave may not send this {type(message).__name__}")
 
-    def _register(self, peer: _Peer, ask: Register, now: float) -> None:
+    def _register(self, peer: Peer, ask: Register, now: float) -> None:
         verdict, changes = self.directory.register(
             ask.name, ask.handle, exclusive=ask.exclusive, replace=ask.replace, now=now
         )
@@ -234,7 +199,7 @@ class Master:
         else:
             self._send(peer.key, _answer(ask.token, verdict))
 
-    def _join_group(self, peer: _Peer, ask: GroupJoin) -> None:
+    def _join_group(self, peer: Peer, ask: GroupJoin) -> None:
         changes = self.directory.join_group(ask.group, ask.handle)
         if changes is None:
             self._send(peer.key, GroupRefused(ask.group, ask.handle))
@@ -243,10 +208,10 @@ class Master:
 
     # --- admission ----------------------------------------------------------------------------------
 
-    def _join(self, peer: _Peer, join: Join, now: float) -> None:
+    def _join(self, peer: Peer, join: Join, now: float) -> None:
         if peer.join_until is None:
             raise ProtocolError("a second Join")
-        _check_join(join)
+        check_join(join)
         peer.join_until = None
         if join.harbor == 0:
             harbor = self.directory.free_harbor(join.incarnation, self._contests)
@@ -269,22 +234,22 @@ class Master:
             nodes = [node for node in copy.nodes if node.harbor != join.harbor]
             self._batch += self.directory.restore(nodes, copy.names, copy.groups, now)
 
-    def _decide(self, peer: _Peer, join: Join, now: float) -> None:
+    def _decide(self, peer: Peer, join: Join, now: float) -> None:
         owner = self.tables.nodes.get(join.harbor)
         if (join.harbor, join.incarnation) in self._superseded:
             self._supersede(peer, join.harbor, now)
-        elif owner is None or owner.incarnation == join.incarnation or self._is_senior(join, owner):
+        elif owner is None:
             self._admit(peer, join, now)
-        elif join.admission != NEVER and self.directory.is_absent(join.harbor):
-            self._supersede(peer, join.harbor, now)
         else:
-            self._contest(peer, join, owner, now)
+            match judge(join, owner, self.id, absent=self.directory.is_absent(join.harbor)):
+                case Ruling.ADMIT:
+                    self._admit(peer, join, now)
+                case Ruling.SUPERSEDED:
+                    self._supersede(peer, join.harbor, now)
+                case Ruling.CONTEST:
+                    self._contest(peer, join, owner, now)
 
-    def _is_senior(self, join: Join, owner: NodeRow) -> bool:
-        """Tell whether one that comes back was admitted by an earlier master, and later than the owner."""
-        return join.master != self.id and join.admission > owner.admission
-
-    def _contest(self, peer: _Peer, join: Join, owner: NodeRow, now: float) -> None:
+    def _contest(self, peer: Peer, join: Join, owner: NodeRow, now: float) -> None:
         rival = self._contests.get(join.harbor)
         if rival is not None and rival.join.incarnation != join.incarnation:
             self._send(peer.key, HarborTaken(owner))
@@ -294,7 +259,7 @@ class Master:
             del self._contests[join.harbor]
             self._close(rival.peer, "replaced by a new connection", now)
         self._tokens += 1
-        self._contests[join.harbor] = _Contest(peer, join, self._tokens, now + self._probe_timeout)
+        self._contests[join.harbor] = Contest(peer, join, self._tokens, now + self._probe_timeout)
         holder = self._admitted.get(join.harbor)
         if holder is not None:
             self._send(holder.key, Probe(self._tokens))
@@ -314,12 +279,12 @@ class Master:
             self._send(contest.peer.key, HarborTaken(self.tables.nodes[harbor]))
             self._close(contest.peer, "the harbor id is taken", now)
 
-    def _admit(self, peer: _Peer, join: Join, now: float) -> None:
+    def _admit(self, peer: Peer, join: Join, now: float) -> None:
         harbor = join.harbor
         old = self._admitted.pop(harbor, None)
         row = self.tables.nodes.get(harbor)
         if row is not None and row.incarnation != join.incarnation:
-            self._remember_superseded(harbor, row.incarnation)
+            self._superseded.add(harbor, row.incarnation)
             if old is not None:
                 self._supersede(old, harbor, now)
         elif old is not None:
@@ -334,25 +299,20 @@ class Master:
         self._out.append(Log("info", f"node {join.name} joined as harbor {harbor}"))
         self._refuse_contender(harbor, now)
 
-    def _supersede(self, peer: _Peer, harbor: int, now: float) -> None:
+    def _supersede(self, peer: Peer, harbor: int, now: float) -> None:
         self._send(peer.key, Superseded(harbor))
         self._close(peer, "superseded", now)
 
-    def _remember_superseded(self, harbor: int, incarnation: int) -> None:
-        self._superseded[harbor, incarnation] = None
-        if len(self._superseded) > MAX_SUPERSEDED:
-            del self._superseded[next(iter(self._superseded))]
-
     # --- the end of a connection --------------------------------------------------------------------
 
-    def _close(self, peer: _Peer, reason: str, now: float) -> None:
+    def _close(self, peer: Peer, reason: str, now: float) -> None:
         """Close a connection; if it is the admitted one of its node, that node is lost."""
         self._flush()
         self._out.append(Close(peer.key, reason))
         if self._peers.pop(peer.key, None) is not None:
             self._lost(peer, Leaving.LOST, now)
 
-    def _lost(self, peer: _Peer, reason: Leaving, now: float) -> None:
+    def _lost(self, peer: Peer, reason: Leaving, now: float) -> None:
         self._parked = [(each, ask) for each, ask in self._parked if each is not peer]
         for harbor in [each for each, contest in self._contests.items() if contest.peer is peer]:
             del self._contests[harbor]
@@ -381,7 +341,7 @@ class Master:
             for peer, ask in parked:
                 self._register(peer, ask, now)
 
-    def _snapshot(self, peer: _Peer, harbor: int) -> None:
+    def _snapshot(self, peer: Peer, harbor: int) -> None:
         self._flush()
         rows = self.tables.node_rows(), self.tables.name_rows(), self.tables.group_rows()
         self._send(peer.key, Snapshot(harbor, self.id, self.directory.epoch, self._number, *rows))
@@ -421,19 +381,3 @@ def _answer(token: int, verdict: Verdict) -> FromMaster:
         case Later():
             raise AssertionError("a parked registration has no answer yet")
     return Registered(token, verdict.row.stamp)
-
-
-def _check_join(join: Join) -> None:
-    """Refuse a slave that claims what is not its own, or stamps that its master cannot have given."""
-    mine = [row.handle for row in join.names] + [each for row in join.groups for each in row.members]
-    if join.harbor == 0 and mine:
-        raise ProtocolError("a node without a harbor id owns nothing")
-    for handle in mine:
-        if not lives_on(handle, join.harbor, join.incarnation):
-            raise ProtocolError(f"{handle!r} does not live on the node that claims it")
-    stamps: Sequence[Stamp] = [join.admission, *(row.stamp for row in join.names)]
-    if join.copy is not None:
-        stamps = [*stamps, *(row.stamp for row in join.copy.names)]
-        stamps = [*stamps, *(node.admission for node in join.copy.nodes)]
-    if max(stamps).epoch > join.known.epoch:
-        raise ProtocolError("a stamp of an epoch that its own copy has not seen")

@@ -15,13 +15,12 @@ asked again when it is back.  A cancelled one that was granted all the same is g
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import attrs
 
-from trionet.handle import Handle, check_name, is_local_name
+from trionet.handle import Handle
 from trionet.wire.effects import (
     Done,
     Failed,
@@ -34,45 +33,9 @@ from trionet.wire.effects import (
     SlaveEffect,
     Token,
 )
-from trionet.wire.master_messages import Denial, NameRefused, Register, Registered, Renew, Renewed, Unregister
-from trionet.wire.tables import Change, NameRow, Tables
-
-
-class Lease:
-    """How long a node may hold its exclusive names without hearing from the master.
-
-    The time is counted from when a renewal was sent that the master has answered, never from when the
-    answer came: a node that stood still, or an answer that was late, cannot stretch it.
-
-    Args:
-        timeout: seconds that an answered renewal is good for.
-    """
-
-    def __init__(self, timeout: float) -> None:
-        self.until = -math.inf
-        self.due = -math.inf
-        self._timeout = timeout
-        self._sent: dict[int, float] = {}
-        self._numbers = 0
-
-    def renew(self, now: float) -> Renew:
-        """Return a renewal to be sent now."""
-        self._numbers += 1
-        self._sent[self._numbers] = now
-        self.due = now + self._timeout / 10
-        return Renew(self._numbers)
-
-    def renewed(self, answer: Renewed) -> None:
-        """The master has answered."""
-        sent = self._sent.get(answer.token)
-        if sent is not None:
-            self._sent = {number: at for number, at in self._sent.items() if number > answer.token}
-            self.until = max(self.until, sent + self._timeout)
-
-    def forget(self) -> None:
-        """The connection is lost: what was not answered never will be."""
-        self._sent = {}
-        self.due = -math.inf
+from trionet.wire.lease import Lease
+from trionet.wire.master_messages import Denial, NameRefused, Register, Registered, Unregister
+from trionet.wire.tables import Change, NameRow, Tables, check_global_name
 
 
 @attrs.define
@@ -143,23 +106,16 @@ class NameDesk:
 
     # --- what services want -------------------------------------------------------------------------
 
-    def check_register(self, token: Token, name: str, handle: Handle) -> None:
-        """Raise a ValueError if a registration is not allowed."""
-        self.check_wait(token, name)
-        if not self._is_mine(handle):
-            raise ValueError(f"{handle!r} does not live on this node")
-
-    def check_wait(self, token: Token, name: str) -> None:
-        """Raise a ValueError if a wait is not allowed."""
-        if is_local_name(check_name(name)):
-            raise ValueError(f"{name!r} is a name of its own node only")
+    def check(self, token: Token, name: str) -> None:
+        """Raise a ValueError if a registration or a wait is not allowed."""
+        check_global_name(name)
         if token in self._waits or any(ask.token == token for ask in self._pending.values()):
             raise ValueError(f"the token {token!r} is in use")
 
     def register(
         self, token: Token, name: str, handle: Handle, exclusive: bool, replace: Handle | None, now: float
     ) -> None:
-        """Ask for a name, after :meth:`check_register`."""
+        """Ask for a name, after :meth:`check`."""
         held = self._held.get(name)
         if held is not None and held.handle == handle and held.exclusive == exclusive:
             self._out.append(Done(token, handle))
@@ -187,7 +143,7 @@ class NameDesk:
             self.unregister(row.name, handle)
 
     def wait(self, token: Token, name: str) -> None:
-        """Wait until a name has an owner, after :meth:`check_wait`."""
+        """Wait until a name has an owner, after :meth:`check`."""
         owner = self.lookup(name)
         if owner is not None:
             self._out.append(Done(token, owner))

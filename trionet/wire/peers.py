@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Final, Literal
 
 from trionet.handle import MAX_HARBOR
+from trionet.wire.admission import Recent
 from trionet.wire.effects import Dial, Drop, Expect, NodeGone, NodeUp, Ready, SlaveEffect
 from trionet.wire.tables import Leaving, NodeRow
 
@@ -40,7 +41,7 @@ class Peers:
         self._awaited: dict[int, int] | None = None
         self._until: float | None = None
         self._ready = False
-        self._ended: dict[tuple[int, int], None] = {}
+        self._ended = Recent(MAX_ENDED)
 
     @property
     def deadline(self) -> float | None:
@@ -131,9 +132,7 @@ class Peers:
     def _drop(self, harbor: int, reason: Leaving) -> None:
         node = self._orders.pop(harbor).node
         if reason.final:
-            self._ended[harbor, node.incarnation] = None
-            if len(self._ended) > MAX_ENDED:
-                del self._ended[next(iter(self._ended))]
+            self._ended.add(harbor, node.incarnation)
         self.unreachable.pop(harbor, None)
         self.set_unlinked(harbor, node.incarnation)
         self._out.append(Drop(harbor, node.incarnation, reason))

@@ -1,17 +1,8 @@
-"""The slave's end of master <-> slave, as a pure state machine.
+"""The slave: all that a node knows of its cluster and asks of it, as a pure state machine.
 
-Duty: the connection to the master and the copy of its tables; names, groups and links are parts of it
-with modules of their own.
+Duty: the machine that the network side drives.  Its parts: the connection to the master
+(:mod:`~trionet.wire.membership`), names, groups, and the links to other nodes.
 May import: the standard library, the handles of trionet and other modules of wire.
-
-Theory of operation
--------------------
-States: OFFLINE -connected-> GREETING -Hello-> JOINING -Snapshot-> ADMITTED; ``disconnected`` leads back
-to OFFLINE from each of them, as often as it happens; a refusal or ``leave`` leads to ENDED for good.
-
-Offline the copy stays as it is, and so does everything that runs.  What services want meanwhile is kept
-(registrations) or done here at once (unregistering, groups) and told to the master by the next ``Join``
-and by what follows the snapshot.
 
 Time passes before anything else happens: every input first withdraws exclusive names whose lease is
 over, so a node that stood still cannot act on what came while it did.
@@ -19,68 +10,27 @@ over, so a node that stood still cannot act on what came while it did.
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable
 from typing import Literal
 
 from trionet.handle import Handle
-from trionet.wire.effects import (
-    Admitted,
-    CloseMaster,
-    Ended,
-    Ending,
-    MasterBack,
-    MasterLost,
-    Send,
-    SetTimer,
-    SlaveEffect,
-    Token,
-)
-from trionet.wire.errors import ProtocolError
+from trionet.wire.effects import SetTimer, SlaveEffect, Token
 from trionet.wire.groups import GroupDesk
-from trionet.wire.master_messages import (
-    Changes,
-    Copy,
-    FromSlave,
-    Goodbye,
-    GroupRefused,
-    HarborTaken,
-    Hello,
-    Join,
-    Message,
-    NameRefused,
-    Probe,
-    ProbeAnswer,
-    Refused,
-    Registered,
-    Renewed,
-    Resync,
-    Snapshot,
-    Superseded,
-)
+from trionet.wire.master_messages import Message
+from trionet.wire.membership import Membership
+from trionet.wire.membership import State as State
 from trionet.wire.names import NameDesk
 from trionet.wire.peers import Peers
 from trionet.wire.tables import (
+    ADDRESS,
     NEVER,
-    Change,
-    GroupRow,
+    NODE_NAME,
     NameRow,
-    NodeJoined,
-    NodeLeft,
     NodeRow,
-    Stamp,
     Tables,
+    check_global_name,
+    lives_on,
 )
-
-
-class State(enum.Enum):
-    """Where a slave is in its life."""
-
-    OFFLINE = "offline"
-    GREETING = "greeting"
-    JOINING = "joining"
-    ADMITTED = "admitted"
-    ENDED = "ended"
 
 
 class Slave:
@@ -96,6 +46,9 @@ class Slave:
         heartbeat_timeout: seconds after which a silent link is dead, the same on all nodes.
         patience: seconds for which nodes that should dial are awaited before the node is ready; the
             handshake time.
+
+    Raises:
+        ProtocolError: if address or name are too long, or hold control characters.
     """
 
     def __init__(
@@ -108,23 +61,33 @@ class Slave:
         heartbeat_timeout: float = 20.0,
         patience: float = 5.0,
     ) -> None:
-        self.state = State.OFFLINE
-        self.harbor = harbor
         self.incarnation = incarnation
-        self.epoch = 0
-        self._address = address
-        self._name = name
-        self._master = 0
-        self._number = 0
-        self._resyncing = False
-        self._was_lost = False
         self._out: list[SlaveEffect] = []
         self._timer: float | None = None
         self._names = NameDesk(self._out, incarnation, heartbeat_timeout)
         self._groups = GroupDesk(self._out, incarnation)
         self._peers = Peers(self._out, incarnation, patience)
+        ADDRESS.pack(address)
+        NODE_NAME.pack(name)
+        me = NodeRow(harbor, incarnation, address, name, NEVER)
+        self._membership = Membership(self._out, me, self._names, self._groups, self._peers)
 
     # --- what is known ------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """Where it is in its life."""
+        return self._membership.state
+
+    @property
+    def harbor(self) -> int:
+        """The harbor id of this node, or 0 while it has none."""
+        return self._membership.harbor
+
+    @property
+    def epoch(self) -> int:
+        """The highest epoch that was seen of a master."""
+        return self._membership.epoch
 
     @property
     def tables(self) -> Tables:
@@ -197,17 +160,15 @@ class Slave:
 
     def connected(self, now: float) -> list[SlaveEffect]:
         """The master is connected and authenticated; nothing is sent before it speaks."""
-        if self.state is State.OFFLINE:
-            self.state = State.GREETING
-        return self._effects(now)
+        return self._effects(now, self._membership.connect)
 
     def received(self, message: Message, now: float) -> list[SlaveEffect]:
         """A message of the master has come."""
-        return self._effects(now, lambda: self._receive(message, now))
+        return self._effects(now, lambda: self._membership.receive(message, now))
 
     def disconnected(self, now: float) -> list[SlaveEffect]:
         """The connection to the master has ended, or could not be made."""
-        return self._effects(now, self._go_offline)
+        return self._effects(now, self._membership.go_offline)
 
     def tick(self, now: float) -> list[SlaveEffect]:
         """A time that was set has come; harmless at any other time, and due first after a stall."""
@@ -215,7 +176,7 @@ class Slave:
 
     def leave(self, now: float) -> list[SlaveEffect]:
         """The node stops: say goodbye if the master is there, and end."""
-        return self._effects(now, self._leave)
+        return self._effects(now, self._membership.leave)
 
     # --- what services want -------------------------------------------------------------------------
 
@@ -240,7 +201,8 @@ class Slave:
             replace: the service of this node that owns it until the new one does.
 
         Raises:
-            ValueError: if the name is none, the handle is of another node or the token is in use.
+            ValueError: if the name is no global one, the token is in use, the service is of another
+                node, this node has no harbor id yet, or the slave has ended.
         """
         self._check_open()
         return self._effects(now, lambda: self._names.register(token, name, handle, exclusive, replace, now))
@@ -253,10 +215,10 @@ class Slave:
         """Wait until a name has an owner; ``Done`` with the token tells, at once if it has one.
 
         Raises:
-            ValueError: if the name is none or the token is in use.
+            ValueError: if the name is no global one, the token is in use, or the slave has ended.
         """
         self._check_open()
-        self._names.check_wait(token, name)
+        self._names.check(token, name)
         return self._effects(now, lambda: self._names.wait(token, name))
 
     def cancel(self, token: Token, now: float) -> list[SlaveEffect]:
@@ -270,9 +232,11 @@ class Slave:
         """Make a service of this node member of a group, at once here, soon everywhere.
 
         Raises:
-            ValueError: if the group is no global name or the handle is of another node.
+            ValueError: if the group is no global name, or the service is of another node, or this node
+                has no harbor id yet.
         """
-        self._groups.check(group, handle)
+        self._check_own(handle)
+        check_global_name(group)
         return self._effects(now, lambda: self._groups.join(group, handle))
 
     def leave_group(self, group: str, handle: Handle, now: float) -> list[SlaveEffect]:
@@ -304,177 +268,13 @@ class Slave:
 
     # --- inside -------------------------------------------------------------------------------------
 
-    def _receive(self, message: Message, now: float) -> None:
-        if self.state in (State.OFFLINE, State.ENDED):
-            return
-        try:
-            self._handle(message, now)
-        except ProtocolError as error:
-            self._out.append(CloseMaster(str(error)))
-            self._go_offline()
-
-    def _handle(self, message: Message, now: float) -> None:
-        match message, self.state:
-            case Hello(), State.GREETING:
-                self._join(message)
-            case Probe(token=token), State.JOINING | State.ADMITTED:
-                self._send(ProbeAnswer(token))
-            case HarborTaken(owner=owner), State.JOINING:
-                self._end(
-                    Ending.TAKEN, f"harbor id {owner.harbor} belongs to {owner.name} at {owner.address}"
-                )
-            case Refused(reason=reason), State.JOINING:
-                self._end(Ending.REFUSED, reason)
-            case Superseded(harbor=harbor), State.JOINING | State.ADMITTED:
-                self._end(Ending.SUPERSEDED, f"another node has taken harbor id {harbor}")
-            case Snapshot(), State.JOINING | State.ADMITTED:
-                self._load(message, now)
-            case _, State.ADMITTED:
-                self._follow(message, now)
-            case _:
-                raise ProtocolError(f"a master may not send {type(message).__name__} now")
-
-    def _follow(self, message: Message, now: float) -> None:
-        match message:
-            case Changes():
-                self._change(message, now)
-            case Registered():
-                self._names.granted(message, now)
-            case NameRefused():
-                self._names.refused(message)
-            case GroupRefused():
-                self._groups.refused(message)
-            case Renewed():
-                self._names.lease.renewed(message)
-            case _:
-                raise ProtocolError(f"a master may not send {type(message).__name__} now")
-
-    def _join(self, hello: Hello) -> None:
-        self.state = State.JOINING
-        me = self._me()
-        known = Stamp(self.epoch, self._number)
-        is_news = hello.master != self._master and known > hello.copy
-        join = Join(
-            harbor=self.harbor,
-            incarnation=self.incarnation,
-            address=self._address,
-            name=self._name,
-            admission=NEVER if me is None else me.admission,
-            master=self._master,
-            known=known,
-            names=self._names.held(),
-            groups=self._groups.held(),
-            copy=self._copy() if is_news else None,
-        )
-        self._send(join)
-
-    def _copy(self) -> Copy:
-        """What is known of all nodes but this one."""
-        names = [row for row in self.tables.name_rows() if not self._is_mine(row.handle)]
-        groups = [
-            GroupRow(row.group, tuple([each for each in row.members if not self._is_mine(each)]))
-            for row in self.tables.group_rows()
-        ]
-        nodes = [row for row in self.tables.node_rows() if row.incarnation != self.incarnation]
-        return Copy(tuple(nodes), tuple(names), tuple([row for row in groups if row.members]))
-
-    def _load(self, snapshot: Snapshot, now: float) -> None:
-        tables = self._check_snapshot(snapshot)
-        is_first = self.state is State.JOINING
-        is_new = self._me() is None
-        self.state = State.ADMITTED
-        self.harbor = self._peers.harbor = snapshot.harbor
-        self.epoch, self._number, self._master = snapshot.epoch, snapshot.number, snapshot.master
-        self._resyncing = False
-        if is_new:
-            self._out.append(Admitted(self.harbor))
-        elif self._was_lost:
-            self._out.append(MasterBack())
-        self._was_lost = False
-        self._names.online = self._groups.online = True
-        self._peers.update(tables.nodes, {}, now)
-        with self._groups.viewing(sorted({*self.tables.groups, *tables.groups})):
-            self._names.load(tables)
-            self._groups.tables = tables
-        self._groups.reconcile()
-        if is_first:
-            self._names.go_online(now)
-
-    def _check_snapshot(self, snapshot: Snapshot) -> Tables:
-        if snapshot.epoch < self.epoch:
-            raise ProtocolError(f"a master of epoch {snapshot.epoch}, older than {self.epoch}")
-        if self.harbor not in (0, snapshot.harbor):
-            raise ProtocolError(f"admitted as harbor {snapshot.harbor} instead of {self.harbor}")
-        tables = Tables.of(snapshot.nodes, snapshot.names, snapshot.groups)
-        if not tables.has(snapshot.harbor, self.incarnation):
-            raise ProtocolError("a snapshot without the node that it is for")
-        return tables
-
-    def _change(self, message: Changes, now: float) -> None:
-        if self._resyncing:
-            return
-        if message.number != self._number + 1 or message.epoch < self.epoch:
-            self._resyncing = True
-            self._send(Resync())
-            return
-        for change in message.changes:
-            self._check_about_me(change)
-        self.epoch, self._number = message.epoch, message.number
-        for change in message.changes:
-            self._apply(change, now)
-
-    def _apply(self, change: Change, now: float) -> None:
-        _, groups = self.tables.touched(change)
-        with self._groups.viewing(groups):
-            self._names.apply(change)
-        if isinstance(change, NodeJoined):
-            self._peers.update(self.tables.nodes, {}, now)
-        elif isinstance(change, NodeLeft):
-            self._peers.update(self.tables.nodes, {change.harbor: change.reason}, now)
-
-    def _check_about_me(self, change: Change) -> None:
-        match change:
-            case NodeJoined(node=node) if node.harbor == self.harbor and node.incarnation != self.incarnation:
-                raise ProtocolError("another node was admitted under the harbor id of this one")
-            case NodeLeft(harbor=self.harbor, incarnation=self.incarnation):
-                raise ProtocolError("the master believes that this node has left")
-
-    def _go_offline(self) -> None:
-        if self.state in (State.OFFLINE, State.ENDED):
-            return
-        if self.state is State.ADMITTED:
-            self._was_lost = True
-            self._out.append(MasterLost())
-        self.state = State.OFFLINE
-        self._resyncing = False
-        self._groups.online = False
-        self._names.go_offline()
-
-    def _leave(self) -> None:
-        if self.state is State.ADMITTED:
-            self._send(Goodbye())
-        if self.state is not State.ENDED:
-            self._end(Ending.LEFT, "the node has left the cluster")
-
-    def _end(self, kind: Ending, text: str) -> None:
-        self.state = State.ENDED
-        self._groups.online = False
-        self._names.end()
-        self._out.append(Ended(kind, text))
+    def _check_own(self, handle: Handle) -> None:
+        if not lives_on(handle, self.harbor, self.incarnation):
+            raise ValueError(f"{handle!r} does not live on this node")
 
     def _check_open(self) -> None:
         if self.state is State.ENDED:
             raise ValueError("the slave has ended")
-
-    def _me(self) -> NodeRow | None:
-        row = self.tables.nodes.get(self.harbor)
-        return row if row is not None and row.incarnation == self.incarnation else None
-
-    def _is_mine(self, handle: Handle) -> bool:
-        return handle.incarnation == self.incarnation
-
-    def _send(self, message: FromSlave) -> None:
-        self._out.append(Send(message))
 
     def _effects(self, now: float, *steps: Callable[[], None]) -> list[SlaveEffect]:
         self._advance(now)

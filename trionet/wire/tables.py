@@ -13,7 +13,7 @@ from typing import Final
 
 import attrs
 
-from trionet.handle import MAX_HARBOR, Handle
+from trionet.handle import MAX_HARBOR, Handle, check_name, is_local_name
 from trionet.wire.schema import (
     COUNT,
     FLAG,
@@ -176,6 +176,12 @@ CHANGE: Final = union(
         5: (MembersChanged, record(MembersChanged, GLOBAL_NAME, HANDLES, HANDLES)),
     }
 )
+
+
+def check_global_name(name: str) -> None:
+    """Raise a ValueError if a name is none for the whole cluster."""
+    if is_local_name(check_name(name)):
+        raise ValueError(f"{name!r} is a name of its own node only")
 
 
 def lives_on(handle: Handle, harbor: int, incarnation: int) -> bool:
