@@ -15,11 +15,11 @@ import attrs
 from trionet.config import Rule, count, freeze, one_of, seconds
 from trionet.configfile._check import as_table, build
 from trionet.configfile._tree import BROKEN, Leaf, Problems, Table, did_you_mean, found
+from trionet.handle import check_name
 from trionet.kernel.supervise import Restart
 
 _CLASS: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 _WHEN: Final = ("never", "failure", "always")
-_SERVICE_NAME: Final = re.compile(r"[^\s:@]+")
 
 
 @attrs.frozen(kw_only=True)
@@ -48,15 +48,25 @@ class ServiceConfig:
         return self.class_name if self.name is None else f"{self.name} ({self.class_name})"
 
 
-def _text_like(pattern: re.Pattern[str]) -> Any:
-    return lambda value: isinstance(value, str) and pattern.fullmatch(value) is not None
+def _is_class(value: Any) -> bool:
+    return isinstance(value, str) and _CLASS.fullmatch(value) is not None
+
+
+def _is_name(value: Any) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        check_name(value)
+    except ValueError:
+        return False
+    return True
 
 
 RULES: Final[dict[str, Rule]] = {
-    "class": Rule(expected='a class as in "package.module:Class"', accepts=_text_like(_CLASS)),
+    "class": Rule(expected='a class as in "package.module:Class"', accepts=_is_class),
     "name": Rule(
-        expected='a name without spaces, ":" and "@", as in ".local" or "global"',
-        accepts=_text_like(_SERVICE_NAME),
+        expected='a name without white space, ":" and "@", as in ".local" or "global"',
+        accepts=_is_name,
     ),
     "args": Rule(expected="an array", accepts=lambda value: isinstance(value, list)),
     "kwargs": Rule(expected="a table", accepts=lambda value: isinstance(value, dict)),
