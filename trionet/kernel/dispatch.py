@@ -20,7 +20,7 @@ dumps and for the watchdog.
 from __future__ import annotations
 
 import types
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
@@ -213,15 +213,18 @@ def _resume(request: Request, trap: object) -> Generator[object, object, Any]:
     actor = request.target
     stopwatch = actor.node.seams.stopwatch
     while True:
+        step: Callable[[Any], object] = coroutine.send
         try:
             answer = yield trap
         except GeneratorExit:  # the whole run was dropped
             coroutine.close()
             raise
+        except Exception as refused:  # it waits for what is not of Trio
+            step, answer = coroutine.throw, refused
         began = stopwatch()
         actor.node.current = request
         try:
-            trap = context.run(coroutine.send, answer)
+            trap = context.run(step, answer)
         except StopIteration as stop:
             return stop.value
         finally:
