@@ -21,6 +21,14 @@ class TrionetError(Exception):
     """Base of all errors that trionet raises."""
 
 
+def text_of(error: BaseException) -> str:
+    """The text of any exception, also of one whose own ``__str__`` raises."""
+    try:
+        return str(error)
+    except Exception:
+        return "<no text: its __str__ raised>"
+
+
 class ConfigError(TrionetError):
     """A configuration cannot be used; lists every problem that was found, not only the first.
 

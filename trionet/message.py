@@ -22,7 +22,7 @@ from typing import Any, Final, Literal, TypeVar, overload
 
 import attrs
 
-from trionet.errors import BadMessage
+from trionet.errors import BadMessage, text_of
 from trionet.handle import Handle
 
 C = TypeVar("C", bound=type)
@@ -303,8 +303,17 @@ def rebuild(info: ValueClass, fields: dict[str, Any]) -> Any:
 def rebuild_exception(
     info: ValueClass, args: tuple[Any, ...], state: dict[str, Any], fields: dict[str, Any]
 ) -> Any:
-    """Make an instance of a registered exception class without running its ``__init__``."""
-    made: Any = info.cls.__new__(info.cls)
+    """Make an instance of a registered exception class without running code of that class.
+
+    Raises:
+        BadMessage: if the arguments do not fit the builtin exception that it derives from.
+    """
+    builtin: Any = next(each for each in info.cls.__mro__ if each.__module__ == "builtins")
+    try:
+        made = builtin.__new__(info.cls, *args)
+        builtin.__init__(made, *args)
+    except Exception as error:
+        raise BadMessage(f"{info.name}: {text_of(error)}") from error
     made.args = args
     vars(made).update(state)
     for name, each in fields.items():
@@ -363,9 +372,10 @@ def snapshot(
     walk = _Snapshot(limits, resolve)
     try:
         return walk.copy(item), walk.checks
-    except _Refused as refused:
-        path, reason = _locate(item, label, refused, limits, resolve)
-        raise BadMessage(f"{path}: {reason}", False) from None
+    except Exception as error:
+        refused = _refusal(error)
+    path, reason = _locate(item, label, refused, limits, resolve)
+    raise BadMessage(f"{path}: {reason}", False) from refused.__cause__
 
 
 def is_plain(item: Any) -> bool:
@@ -415,6 +425,15 @@ def check(instances: list[Any]) -> None:
 # --- finding what was refused -----------------------------------------------------------------------
 
 
+def _refusal(error: Exception) -> _Refused:
+    """Code of users' classes runs in the walk too (hashes, comparisons, time zones), and may raise."""
+    if isinstance(error, _Refused):
+        return error
+    refused = _Refused(f"{type(error).__qualname__}: {text_of(error)}")
+    refused.__cause__ = error
+    return refused
+
+
 def _locate(
     item: Any, path: str, refused: _Refused, limits: Limits, resolve: Callable[[Any], Any]
 ) -> tuple[str, str]:
@@ -438,9 +457,16 @@ def _locate(
 def _reason(part: Any, limits: Limits, resolve: Callable[[Any], Any]) -> _Refused | None:
     try:
         _Snapshot(limits, resolve).copy(part)
-    except _Refused as refused:
-        return refused
+    except Exception as error:
+        return _refusal(error)
     return None
+
+
+def _shown(item: Any) -> str:
+    try:
+        return f"{item!r:.40}"
+    except Exception:
+        return f"<{type(item).__qualname__}>"
 
 
 def _parts(item: Any) -> Iterator[tuple[str, Any]]:
@@ -450,19 +476,24 @@ def _parts(item: Any) -> Iterator[tuple[str, Any]]:
             yield f"[{index}]", each
     elif isinstance(item, dict):
         for key, each in item.items():
-            yield f" key {key!r:.40}", key
-            yield f"[{key!r:.40}]", each
+            yield f" key {_shown(key)}", key
+            yield f"[{_shown(key)}]", each
     elif isinstance(item, set | frozenset):
         for each in item:
-            yield f"{{{each!r:.40}}}", each
+            yield f"{{{_shown(each)}}}", each
     elif (info := _BY_CLASS.get(type(item))) is not None:
-        for field in info.fields:
+        yield from _attributes(info, item)
+
+
+def _attributes(info: ValueClass, item: Any) -> Iterator[tuple[str, Any]]:
+    for field in info.fields:
+        if hasattr(item, field.name):
             yield f".{field.name}", getattr(item, field.name)
-        if info.kind == "exception":
-            for index, each in enumerate(item.args):
-                yield f".args[{index}]", each
-            for name, each in vars(item).items():
-                yield f".{name}", each
+    if info.kind == "exception":
+        for index, each in enumerate(item.args):
+            yield f".args[{index}]", each
+        for name, each in vars(item).items():
+            yield f".{name}", each
 
 
 def _type_name(item: Any) -> str:

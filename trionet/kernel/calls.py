@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import trio
 from trio.lowlevel import Abort
 
-from trionet.errors import CallError, DeadlineExceeded, ServiceExited
+from trionet.errors import BadMessage, CallError, DeadlineExceeded, ServiceExited
 from trionet.kernel.request import Cut, Request, State
 from trionet.message import check
 
@@ -71,8 +71,15 @@ class LocalCall(Request):
         if self.cut_short and self.raise_cancel is not None:
             self.raise_cancel()
         if self.checks:
-            check(self.checks)
+            self._check_result()
         return self.value
+
+    def _check_result(self) -> None:
+        try:
+            check(self.checks)
+        except BadMessage as error:
+            error.executed = True
+            raise
 
     def _abort(self, raise_cancel: Callable[[], NoReturn]) -> Abort:
         if self.state is State.RUNNING and not self.shielded:

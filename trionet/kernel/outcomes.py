@@ -106,7 +106,7 @@ def split_cancelled(error: BaseException) -> tuple[bool, BaseException | None]:
         return True, None
     if isinstance(error, BaseExceptionGroup):
         cancelled, rest = error.split(trio.Cancelled)
-        return cancelled is not None, rest
+        return (False, error) if cancelled is None else (True, rest)
     return False, error
 
 
