@@ -22,7 +22,6 @@ from typing import IO, Any, Final, cast
 from cbor2 import (
     CBORDecodeError,
     CBORDecoder,
-    CBOREncodeError,
     CBOREncoder,
     CBORSimpleValue,
     CBORTag,
@@ -90,7 +89,8 @@ class Codec:
         self._lower = Lower(CBORTag)
         self._encoder = CBOREncoder(io.BytesIO())
         self._revive = Revive(_FOREIGN)
-        self._shallow = _Reader(self._revive.tags(), self._depth)
+        # One level less, because the native decoder does not count an empty container.
+        self._shallow = _Reader(self._revive.tags(), self._depth - 1)
         self._deep: _Reader | None = None
 
     def encode(self, value: object) -> bytes:
@@ -109,8 +109,10 @@ class Codec:
             body = self._encoder.encode_to_bytes(self._lower.item(value, self._depth))
         except RecursionError:
             raise BadMessage("nested deeper than this interpreter can follow") from None
-        except (CBOREncodeError, UnicodeEncodeError) as error:
-            raise BadMessage(_shorten(error)) from None
+        except BadMessage:
+            raise
+        except Exception as error:  # a lone surrogate, or what a declared class raised when asked for a part
+            raise BadMessage(_shorten(error)) from error
         if len(body) > self.max_bytes:
             raise BadMessage(f"{len(body)} bytes when encoded, more than {self.max_bytes}")
         return body
@@ -201,16 +203,13 @@ class _Reader:
     def __init__(self, tags: Tags, depth: int) -> None:
         self._source = _Source()
         self._decoder = CBORDecoder(
-            self._file(),
+            cast(IO[bytes], self._source),
             semantic_decoders=tags,
             max_depth=depth,
             allow_indefinite=False,
             allow_duplicate_keys=False,
             strict_hashable_types=True,
         )
-
-    def _file(self) -> IO[bytes]:
-        return cast(IO[bytes], self._source)
 
     def read(self, body: bytes) -> Any:
         """Read one item that takes all the bytes."""
@@ -224,7 +223,7 @@ class _Reader:
             raise _bad(error) from None
         finally:
             if not done:
-                self._decoder.fp = self._file()  # drops the rest of the body
+                self._decoder.fp = cast(IO[bytes], source)  # drops the rest of the body
         if source.left:
             end = len(body) - source.left
             raise BadMessage(f"{source.left} bytes after the message, which ends at byte {end}")

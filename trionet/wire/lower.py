@@ -26,6 +26,8 @@ from trionet.wire import tags
 #: Writes a tagged item: its tag and its content.
 Tag = Callable[[int, Any], Any]
 
+TOO_DEEP: Final = "nested deeper than a message may be"
+
 #: Types that CBOR writes of its own and that hold nothing.
 ATOMS: Final = frozenset({NoneType, bool, int, float, str, bytes})
 #: Types of the keys of a native map.
@@ -81,13 +83,10 @@ class Lower:
         Raises:
             BadMessage: if there is anything in it that is no value, or it is nested deeper.
         """
-        kind = type(item)
-        if kind in ATOMS:
-            return item
-        lower = self._by_type.get(kind)
+        lower = self._by_type.get(type(item))
         if lower is not None:
             return lower(item, depth)
-        return self._declared(item, depth)
+        return item if type(item) in ATOMS else self._declared(item, depth)
 
     def _items(self, items: Iterable[Any], depth: int) -> list[Any]:
         return [each if type(each) in ATOMS else self.item(each, depth) for each in items]
@@ -95,16 +94,19 @@ class Lower:
     # containers
 
     def _list(self, item: list[Any], depth: int) -> list[Any]:
-        _enter(depth)
+        if depth <= 0:
+            raise BadMessage(TOO_DEEP)
         return item if ATOMS.issuperset(map(type, item)) else self._items(item, depth - 1)
 
     def _tuple(self, item: tuple[Any, ...], depth: int) -> Any:
-        _enter(depth)
+        if depth <= 0:
+            raise BadMessage(TOO_DEEP)
         content = item if ATOMS.issuperset(map(type, item)) else self._items(item, depth - 1)
         return self._tag(tags.TUPLE, content)
 
     def _dict(self, item: dict[Any, Any], depth: int) -> Any:
-        _enter(depth)
+        if depth <= 0:
+            raise BadMessage(TOO_DEEP)
         if not KEYS.issuperset(map(type, item)):
             flat = [part for pair in item.items() for part in pair]
             return self._tag(tags.MAP, self._items(flat, depth - 1))
@@ -113,11 +115,13 @@ class Lower:
         return {key: self.item(each, depth - 1) for key, each in item.items()}
 
     def _set(self, item: set[Any], depth: int) -> Any:
-        _enter(depth)
+        if depth <= 0:
+            raise BadMessage(TOO_DEEP)
         return self._tag(tags.SET, self._items(item, depth - 1))
 
     def _frozenset(self, item: frozenset[Any], depth: int) -> Any:
-        _enter(depth)
+        if depth <= 0:
+            raise BadMessage(TOO_DEEP)
         return self._tag(tags.FROZENSET, self._items(item, depth - 1))
 
     # scalars
@@ -156,7 +160,8 @@ class Lower:
             return self._reference(item)
         if info.kind == "enum":
             return self._enum(info, item)
-        _enter(depth)
+        if depth <= 0:
+            raise BadMessage(TOO_DEEP)
         if info.kind == "record":
             return self._tag(tags.RECORD, [info.name, *self._fields(info, item, depth - 1)])
         return self._exception(info, item, depth - 1)
@@ -188,8 +193,3 @@ class Lower:
         content = [info.name, len(item.args), len(info.fields)]
         content += self._items(item.args, depth) + fields + self._items(state, depth)
         return self._tag(tags.EXCEPTION, content)
-
-
-def _enter(depth: int) -> None:
-    if depth <= 0:
-        raise BadMessage("nested deeper than a message may be")

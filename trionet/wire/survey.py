@@ -13,6 +13,7 @@ from typing import Final
 
 from trionet.errors import BadMessage
 from trionet.wire import tags
+from trionet.wire.lower import TOO_DEEP
 
 _BYTES, _ARRAY, _MAP, _TAG, _SIMPLE = 2, 4, 5, 6, 7
 _LONG: Final = 24
@@ -65,7 +66,7 @@ def survey(data: bytes, depth: int, containers: int) -> None:
         level += counts
         containers -= counts
         if level > depth:
-            raise BadMessage("nested deeper than a message may be")
+            raise BadMessage(TOO_DEEP)
         if containers < 0:
             raise BadMessage("more containers than a message may have")
 
