@@ -86,6 +86,8 @@ def defer() -> Reply:
         raise RuntimeError(f"the reply of {request.command} was deferred already")
     actor = request.target
     request.state = State.DEFERRED
+    if request.cut is not None:
+        request.cancelled()  # its caller waits for nothing but the end of this handler
     if actor.deferred is None:
         actor.deferred = {}
     actor.deferred[request] = None

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from trionet.handle import Handle
+from trionet.kernel.request import Request, State
 
 if TYPE_CHECKING:
     from trionet.kernel.actor import Actor
-    from trionet.kernel.request import Request
 
 
 @attrs.frozen
@@ -49,7 +49,7 @@ class ServiceStatistics:
         inbox: messages in its inbox.
         waiting_senders: messages that wait for room in its inbox.
         running: handlers that run now.
-        deferred: calls whose reply was deferred and not yet given.
+        deferred: calls whose reply was deferred and is still waited for.
         tasks: helper tasks and handlers in its nursery.
         handlers: the handlers that run now, oldest first.
     """
@@ -110,7 +110,7 @@ def measure(actor: Actor) -> ServiceStatistics:
         actor.inbox.size,
         actor.inbox.waiting,
         len(actor.handlers),
-        len(actor.deferred or ()),
+        sum(request.state is State.DEFERRED for request in actor.deferred or ()),
         0 if actor.nursery is None else len(actor.nursery.child_tasks),
         tuple(_handler(request) for request in actor.handlers),
     )
