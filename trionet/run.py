@@ -56,11 +56,13 @@ class StopSignals:
 
     Attributes:
         count: the signals that arrived.
+        last: the last of them.
     """
 
     def __init__(self, stage: Stage = Stage.RUNNING) -> None:
         self.stage = stage
         self.count = 0
+        self.last = signal.SIGINT
         self._act: Callable[[str], None] | None = None
         self._token: trio.lowlevel.TrioToken | None = None
         self._previous: dict[signal.Signals, Any] = {}
@@ -94,20 +96,21 @@ class StopSignals:
         self._token, self._act = trio.lowlevel.current_trio_token(), act
         try:
             if self.count:
-                act("a signal")
+                act(self.last.name)
             yield
         finally:
             self._token = self._act = None
 
     def _received(self, number: int, _: FrameType | None) -> None:
         self.count += 1
+        self.last = signal.Signals(number)
         if self.count > 1:
             for each in self._previous:
                 signal.signal(each, signal.SIG_DFL)
         if self.stage is Stage.LOADING:
             raise KeyboardInterrupt
         if self._token is not None:
-            self._token.run_sync_soon(self._tell, signal.Signals(number).name)
+            self._token.run_sync_soon(self._tell, self.last.name)
 
     def _tell(self, name: str) -> None:
         if self._act is not None:

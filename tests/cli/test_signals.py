@@ -27,7 +27,15 @@ def start() -> Iterator[Start]:
     def start(*arguments: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "trionet", "run", *arguments]
         pipe = subprocess.PIPE
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True)
+        path = os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")])
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=pipe,
+            stderr=pipe,
+            env={**os.environ, "PYTHONPATH": path},
+            text=True,
+        )
         started.append(process)
         return process
 
@@ -102,6 +110,14 @@ async def main(node):
     await node.start(Slow, name=".slow")
     print("main", flush=True)
     await node.serve_forever()
+"""
+
+INTERRUPT = """
+parse = typer.core.TyperGroup.make_context
+def interrupted(self, *args, **kwargs):
+    signal.raise_signal(signal.NUMBER)
+    return parse(self, *args, **kwargs)
+typer.core.TyperGroup.make_context = interrupted
 """
 
 both = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
@@ -185,6 +201,20 @@ def test_after_the_end_the_process_dies_quietly_and_nothing_printed_is_lost(
     wait_for(process, "late")
     process.send_signal(signal.SIGINT)
     assert (-signal.SIGINT, "") == end(process)
+
+
+@both
+def test_before_a_command_begins(write: Write, start: Start, number: signal.Signals) -> None:
+    write("sitecustomize.py", "import typer\nimport signal\n" + INTERRUPT.replace("NUMBER", number.name))
+    process = start(write("unused.py", "async def main(node): pass"))
+    assert (-number, "") == end(process)
+
+
+def test_the_start_does_not_pay_for_what_it_does_not_use(write: Write, start: Start) -> None:
+    text = "import sys\nasync def main(node): print({'rich', 'trionet.cli.check'} & set(sys.modules))"
+    process = start(write("imports.py", text))
+    wait_for(process, "set()")
+    assert (0, "") == end(process)
 
 
 def test_a_crash_ends_with_its_traceback(write: Write, start: Start) -> None:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import importlib
+import signal
 from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperGroup
 
 from trionet._version import __version__
-from trionet.run import Stage, StopSignals
+from trionet.run import EXIT_OK, Stage, StopSignals
 
 #: Each command with its module, which has it as a Typer of one command named ``app``.
 COMMANDS: Final = {
     "run": "trionet.cli.run",
     "check": "trionet.cli.check",
 }
+#: What typer makes of a KeyboardInterrupt.
+_INTERRUPTED: Final = 130
 
 
 class _Commands(TyperGroup):
@@ -63,11 +66,19 @@ def trionet(
 def main() -> None:
     """Run the command line; the entry of the command ``trionet``.
 
+    A signal that no command saw ends the process as the system does it, so that a shell knows.
+
     Raises:
-        SystemExit: always, with the exit code.
+        SystemExit: with the exit code.
     """
     with StopSignals(Stage.LOADING) as stops:
+        code: object = EXIT_OK
         try:
             app(obj=stops)
+        except SystemExit as end:
+            code = end.code
         finally:
             stops.leave_for_good()
+    if code == _INTERRUPTED and stops.count:
+        signal.raise_signal(stops.last)
+    raise SystemExit(code)

@@ -22,7 +22,7 @@ import attrs
 from trionet.config import LogConfig, NodeConfig, Rule
 from trionet.configfile._check import as_table, build, rules_of
 from trionet.configfile._files import ENV_FILE, INCLUDE, Environment, Files
-from trionet.configfile._services import ServiceConfig, build_services
+from trionet.configfile._services import RESTART_RULES, SERVICE_RULES, ServiceConfig, build_services
 from trionet.configfile._text import parse_key, parse_value
 from trionet.configfile._tree import (
     Leaf,
@@ -38,7 +38,16 @@ from trionet.configfile._tree import (
     plain,
 )
 
-__all__ = ["Override", "ServiceConfig", "Settings", "did_you_mean", "load_settings", "section_rules"]
+__all__ = [
+    "RESTART_RULES",
+    "SERVICE_RULES",
+    "Override",
+    "ServiceConfig",
+    "Settings",
+    "did_you_mean",
+    "load_settings",
+    "section_rules",
+]
 
 T = TypeVar("T")
 

@@ -62,7 +62,7 @@ def _is_name(value: Any) -> bool:
     return True
 
 
-RULES: Final[dict[str, Rule]] = {
+SERVICE_RULES: Final[dict[str, Rule]] = {
     "class": Rule(expected='a class as in "package.module:Class"', accepts=_is_class),
     "name": Rule(
         expected='a name without white space, ":" and "@", as in ".local" or "global"',
@@ -112,7 +112,7 @@ def _build_service(table: Table, path: str, problems: Problems) -> ServiceConfig
         values["class_name"] = values.pop("class")
         return ServiceConfig(restart=restart, origin=str(table.origin), key=path, **values)
 
-    made = build(make, RULES, Table(table.origin, entries), path, problems, required=("class",))
+    made = build(make, SERVICE_RULES, Table(table.origin, entries), path, problems, required=("class",))
     return made if sound else None
 
 
@@ -127,9 +127,8 @@ def _restart(node: Table | Leaf | None, path: str, problems: Problems) -> tuple[
             return Restart(when=node.value.lower()), True  # type: ignore[arg-type]
         if not isinstance(node.value, dict):
             hint = did_you_mean(node.value, _WHEN) if isinstance(node.value, str) else ""
-            problems.add(
-                node.origin, path, f"found {found(node)}, expected {RULES['restart'].expected}{hint}"
-            )
+            expected = SERVICE_RULES["restart"].expected
+            problems.add(node.origin, path, f"found {found(node)}, expected {expected}{hint}")
             return None, False
         node = as_table(node.value, node.origin)
     made = build(Restart, RESTART_RULES, node, path, problems)

@@ -1,0 +1,62 @@
+"""The page of all settings says what the code says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from trionet.config import LogConfig, NodeConfig, Rule
+from trionet.configfile import RESTART_RULES, SERVICE_RULES, section_rules
+from trionet.kernel.supervise import Restart
+
+PAGE = Path(__file__).parents[1] / "docs" / "reference" / "configuration.md"
+
+
+def rows(heading: str) -> Iterator[list[str]]:
+    """The cells of the first table below a line."""
+    _, _, rest = PAGE.read_text(encoding="utf-8").partition(f"\n{heading}\n")
+    lines = iter(rest.splitlines())
+    for line in lines:
+        if line.startswith("| --- |"):
+            break
+    for line in lines:
+        if not line.startswith("|"):
+            return
+        yield [each.strip() for each in line.strip("|").split("|")]
+
+
+def expected(cls: type, rules: Mapping[str, Rule], prefix: str) -> Iterable[tuple[str, str, str]]:
+    instance = cls()
+    for key, rule in rules.items():
+        value: Any = getattr(instance, key)
+        shown = json.dumps(dict(value) if isinstance(value, Mapping) else value)
+        yield f"`{prefix}{key}`", f"`{shown}`", rule.unit
+
+
+@pytest.mark.parametrize(
+    ("heading", "cls", "rules", "prefix"),
+    [
+        ("## `[node]`", NodeConfig, section_rules("node"), "node."),
+        ("## `[log]`", LogConfig, section_rules("log"), "log."),
+        ("The keys of a `restart` table:", Restart, RESTART_RULES, ""),
+    ],
+)
+def test_each_key_has_its_default_and_unit(
+    heading: str, cls: type, rules: Mapping[str, Rule], prefix: str
+) -> None:
+    assert list(expected(cls, rules, prefix)) == [tuple(row[:3]) for row in rows(heading)]
+
+
+def test_each_key_of_a_service_is_there() -> None:
+    assert [f"`{key}`" for key in SERVICE_RULES] == [row[0] for row in rows("## `[[services]]`")]
+
+
+def test_each_field_of_a_class_of_settings_has_a_rule() -> None:
+    assert {each.name for each in attrs.fields(Restart)} == set(RESTART_RULES)
+    assert {each.name for each in attrs.fields(NodeConfig)} == {*section_rules("node"), "app"}
+    assert {each.name for each in attrs.fields(LogConfig)} == set(section_rules("log"))
