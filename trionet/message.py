@@ -31,6 +31,8 @@ C = TypeVar("C", bound=type)
 MAX_INT_BITS: Final = 4096
 #: What each item of a container and each scalar weighs, in bytes, besides its text.
 ITEM_WEIGHT: Final = 8
+#: Steps that the path to something refused may have in an error text.
+MOST_STEPS: Final = 100
 _SMALL_INT: Final = 1 << 62
 _SMALL_TEXT: Final = 1024
 _FEW: Final = 8
@@ -450,8 +452,8 @@ def _locate(
                 break
         else:
             return path, str(refused)
-        if len(seen) > limits.depth:
-            return path, "nested deeper than a message may be"
+        if len(seen) > MOST_STEPS:
+            return f"{path}...", str(refused)
 
 
 def _reason(part: Any, limits: Limits, resolve: Callable[[Any], Any]) -> _Refused | None:
