@@ -237,6 +237,15 @@ class Lifecycle(Naming):
         start = partial(parent.nursery.start_soon, parent.instance.child_failed, actor.handle, error)
         parent.context.copy().run(start)
 
+    def name_lost(self, name: str, handle: Handle, owner: Handle | None) -> None:
+        """A service of this node no longer owns a global name (C11)."""
+        actor = self.actors.get(handle.local)
+        if actor is None or actor.nursery is None or actor.instance is None:
+            return
+        actor.names = tuple(each for each in actor.names if each != name)
+        start = partial(actor.nursery.start_soon, actor.instance.name_lost, name, owner)
+        actor.context.copy().run(start)
+
     def note_cut_off(self, what: str) -> None:
         """Remember what the end of a grace time cut off."""
         _log.warning("cut off at the end of the grace time: %s", what)

@@ -115,6 +115,7 @@ class Naming(Messaging):
         """Take all names from a service that is ending; keep them for its successor, or free them."""
         for name in actor.names:
             self._withdraw(name, actor, keep=keep)
+        self.network.leave_groups(actor.handle)
 
     def _withdraw(self, name: str, actor: Actor, *, keep: bool) -> None:
         if not is_local_name(name):

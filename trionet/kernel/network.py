@@ -6,7 +6,8 @@ sockets at all, global names known on this node, every remote handle down.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import attrs
@@ -18,6 +19,7 @@ from trionet.kernel.watch import Exit
 
 if TYPE_CHECKING:
     from trionet.kernel.actor import Actor
+    from trionet.kernel.node import Node
     from trionet.kernel.request import Request
 
 
@@ -101,8 +103,26 @@ class Network(Protocol):
     def withdraw(self, name: str, handle: Handle, *, keep: bool) -> None:
         """Give back a global name of a service of this node, or keep it for the restart of that service."""
 
+    def is_restarting(self, name: str) -> bool:
+        """Tell whether the name is kept for a service of this node that is about to be started again."""
+
     async def wait_for_name(self, name: str) -> Handle:
         """Wait until a global name has an owner."""
+
+    def join_group(self, group: str, handle: Handle) -> None:
+        """Make a service of this node member of a group."""
+
+    def leave_group(self, group: str, handle: Handle) -> None:
+        """End a membership."""
+
+    def leave_groups(self, handle: Handle) -> None:
+        """A service has ended: it is no member of anything any more."""
+
+    def running(self, node: Node) -> AbstractAsyncContextManager[None]:
+        """Take part in the cluster for the block."""
+
+    def leaving(self) -> None:
+        """The node begins to stop: give up its names and announce the goodbye."""
 
 
 class SingleNode:
@@ -112,6 +132,7 @@ class SingleNode:
 
     def __init__(self) -> None:
         self._names: NameTable[Actor] = NameTable()
+        self._groups: dict[str, dict[Handle, None]] = {}
 
     def incarnation(self, harbor: int) -> int:
         """There is no other node."""
@@ -159,9 +180,37 @@ class SingleNode:
         elif self._names.handle(name) == handle or self._names.is_restarting(name):
             self._names.withdraw(name)
 
+    def is_restarting(self, name: str) -> bool:
+        """Tell whether the name is kept for a service that is about to be started again."""
+        return self._names.is_restarting(name)
+
     async def wait_for_name(self, name: str) -> Handle:
         """Wait until a global name has an owner."""
         return await self._names.wait(name)
+
+    def join_group(self, group: str, handle: Handle) -> None:
+        """Make a service member of a group."""
+        self._groups.setdefault(group, {})[handle] = None
+
+    def leave_group(self, group: str, handle: Handle) -> None:
+        """End a membership."""
+        members = self._groups.get(group, {})
+        members.pop(handle, None)
+        if not members:
+            self._groups.pop(group, None)
+
+    def leave_groups(self, handle: Handle) -> None:
+        """A service has ended: it is no member of anything any more."""
+        for group in [group for group, members in self._groups.items() if handle in members]:
+            self.leave_group(group, handle)
+
+    @asynccontextmanager
+    async def running(self, node: Node) -> AsyncIterator[None]:
+        """There is nothing to take part in."""
+        yield
+
+    def leaving(self) -> None:
+        """Global names go with their services."""
 
     def _down(self, what: str) -> NoReturn:
         raise NodeDown(

@@ -51,6 +51,11 @@ class Node(Lifecycle):
         """The node's harbor id; 0 without a cluster."""
         return self.network.harbor
 
+    @property
+    def cluster(self) -> Network:
+        """The cluster as this node sees it: nodes, links, groups, events; also without one."""
+        return self.network
+
     # addresses and messages
 
     @overload
@@ -256,7 +261,7 @@ async def open_node(
         async with trio.open_nursery(strict_exception_groups=True) as nursery:
             node = Node(nursery, config, seams or Seams(), network)
             nursery.start_soon(node.deadlines.run)
-            async with node.monitor.watching():
+            async with node.monitor.watching(), node.network.running(node):
                 try:
                     yield node
                 except BaseException as error:
@@ -264,6 +269,7 @@ async def open_node(
                         node.abort()
                         raise
                     failure = error
+                node.network.leaving()
                 await node.close()
             nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:

@@ -5,10 +5,11 @@ Duty: one small object a node, so that a simulation can put its own in place of 
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable
 from itertools import count
+from random import Random as Random
+from random import SystemRandom
 from typing import Final, TypeVar
 
 import attrs
@@ -35,7 +36,7 @@ class Seams:
         watchdog: whether a thread watches for handlers that hold the event loop.
     """
 
-    random: random.Random = attrs.field(factory=random.SystemRandom)
+    random: Random = attrs.field(factory=SystemRandom)
     stopwatch: Callable[[], float] = time.perf_counter
     run_sync: Callable[..., object] = _in_thread
     watchdog: bool = True
@@ -49,4 +50,4 @@ def simulated(seed: int) -> Seams:
         await trio.lowlevel.checkpoint()
         return function(*args)
 
-    return Seams(random.Random(seed), lambda: next(readings) * READING, inline, watchdog=False)
+    return Seams(Random(seed), lambda: next(readings) * READING, inline, watchdog=False)

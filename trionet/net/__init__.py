@@ -1,5 +1,4 @@
-"""The network: links, harbor, master and slave over Trio streams.
+"""The network: links, harbor, master and slave; the only layer with both Trio and bytes.
 
-Duty: what carries messages between nodes.
-May import: the values, wire, kernel, Trio, sockets.
+It may import wire, kernel and the values.
 """

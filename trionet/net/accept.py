@@ -1,0 +1,91 @@
+"""Accepting connections: a hostile peer can cost its own link, nothing else (C14).
+
+Duty: listen, bound the handshakes under way, give each connection its own task.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final, NoReturn
+
+import trio
+
+from trionet.net.greeting import GreetingFailed
+from trionet.net.transport import Connection, Listener
+
+_log = logging.getLogger("trionet.net")
+
+#: Seconds to wait when the process has no file descriptor left for another connection.
+_BREATHE: Final = 0.1
+_EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+class Acceptor:
+    """Accepts connections at one address.
+
+    Args:
+        listener: where they arrive; closed at the end.
+        serve: given a connection and what must be called when its handshake is over; serves it to its end.
+        most: handshakes that may be under way; the oldest is dropped for one more.
+        timeout: seconds that a handshake may take.
+    """
+
+    def __init__(
+        self,
+        listener: Listener,
+        serve: Callable[[Connection, Callable[[], None]], Awaitable[None]],
+        most: int,
+        timeout: float,
+    ) -> None:
+        self._listener = listener
+        self._serve = serve
+        self._most = most
+        self._timeout = timeout
+        self._half_open: dict[trio.CancelScope, None] = {}
+
+    async def run(self) -> NoReturn:
+        """Accept until cancelled; then every connection ends.
+
+        Raises:
+            OSError: if the listener breaks.
+        """
+        try:
+            async with trio.open_nursery() as nursery:
+                while True:
+                    connection = await self._accept()
+                    nursery.start_soon(self._welcome, connection)
+        finally:
+            with trio.CancelScope(shield=True):
+                await self._listener.aclose()
+
+    async def _accept(self) -> Connection:
+        while True:
+            try:
+                return await self._listener.accept()
+            except OSError as error:
+                if error.errno not in _EXHAUSTED:
+                    raise
+                _log.error("cannot accept connections: %s", error)
+                await trio.sleep(_BREATHE)
+
+    async def _welcome(self, connection: Connection) -> None:
+        if len(self._half_open) >= self._most:
+            next(iter(self._half_open)).cancel()
+        with trio.CancelScope(deadline=trio.current_time() + self._timeout) as scope:
+            self._half_open[scope] = None
+
+            def done() -> None:
+                self._half_open.pop(scope, None)
+                scope.deadline = float("inf")
+
+            try:
+                await self._serve(connection, done)
+            except GreetingFailed as error:
+                _log.warning("a connection from %s was refused: %s", connection.remote, error)
+            finally:
+                self._half_open.pop(scope, None)
+                await trio.aclose_forcefully(connection.stream)
+        if scope.cancelled_caught:
+            _log.warning("a connection from %s did not finish its handshake", connection.remote)

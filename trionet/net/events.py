@@ -1,0 +1,58 @@
+"""What happens in the cluster, as streams for those who want to know."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import trio
+
+from trionet.wire import effects
+
+ClusterEvent = effects.Event
+
+#: Events that a subscriber may lag behind before further ones are dropped for it.
+SUBSCRIBER_BUFFER: Final = 10_000
+
+_log = logging.getLogger("trionet.harbor")
+
+
+class EventStreams:
+    """The subscribers of one node."""
+
+    def __init__(self) -> None:
+        self._subscribers: dict[trio.MemorySendChannel[ClusterEvent], None] = {}
+        self._link_change = trio.Event()
+
+    def publish(self, event: ClusterEvent) -> None:
+        """Give an event to every subscriber."""
+        for subscriber in self._subscribers:
+            try:
+                subscriber.send_nowait(event)
+            except trio.WouldBlock:
+                _log.warning("a subscriber of cluster events lags by %d and misses one", SUBSCRIBER_BUFFER)
+
+    @asynccontextmanager
+    async def subscribe(self) -> AsyncIterator[trio.MemoryReceiveChannel[ClusterEvent]]:
+        """Open a stream of the events from now on; leaving the block closes it."""
+        send, receive = trio.open_memory_channel[ClusterEvent](SUBSCRIBER_BUFFER)
+        self._subscribers[send] = None
+        try:
+            with send, receive:
+                yield receive
+        finally:
+            del self._subscribers[send]
+
+    def link_changed(self) -> None:
+        """A link opened or ended."""
+        self._link_change.set()
+        self._link_change = trio.Event()
+
+    async def next_link_change(self) -> None:
+        """Wait until a link opens or ends.
+
+        Cancellation: leaves nothing behind.
+        """
+        await self._link_change.wait()

@@ -1,0 +1,63 @@
+"""The Trio side of a handshake, for both ends.
+
+Duty: run a machine of trionet.wire.handshake over a connection, within its time.
+"""
+
+from __future__ import annotations
+
+import ssl
+
+import trio
+
+from trionet.net.transport import Connection
+from trionet.wire.agreement import Agreement, Authenticated, HandshakeFailed, LinkPeer
+from trionet.wire.handshake import Accepter, Dialer, Handshake
+
+_READ_SIZE = 4096
+
+
+class GreetingFailed(Exception):
+    """No link came of a connection; the text says why, for this end's log."""
+
+
+async def greet(connection: Connection, handshake: Dialer | Accepter) -> LinkPeer:
+    """Speak the handshake until both ends are authenticated; the caller then agrees or refuses.
+
+    Waits for the peer; put it under a deadline.
+
+    Raises:
+        GreetingFailed: if the peer is not who it should be, or went away.
+    """
+    try:
+        while True:
+            data = handshake.data_to_send()
+            if data:
+                await connection.stream.send_all(data)
+            event = handshake.next_event()
+            if isinstance(event, Authenticated):
+                return event.peer
+            if isinstance(event, HandshakeFailed):
+                raise GreetingFailed(event.reason)
+            received = await connection.stream.receive_some(_READ_SIZE)
+            if received:
+                handshake.receive_data(bytes(received))
+            else:
+                handshake.receive_eof()
+    except (trio.BrokenResourceError, trio.ClosedResourceError, ssl.SSLError, OSError) as error:
+        raise GreetingFailed(f"the connection was lost: {error.__cause__ or error}") from error
+
+
+async def agreed(connection: Connection, handshake: Handshake) -> Agreement:
+    """Accept the authenticated peer.
+
+    Raises:
+        GreetingFailed: if it went away meanwhile.
+    """
+    try:
+        agreement = handshake.agree()
+        rest = handshake.data_to_send()
+        if rest:
+            await connection.stream.send_all(rest)
+    except (RuntimeError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
+        raise GreetingFailed(f"the peer went away: {error}") from error
+    return agreement

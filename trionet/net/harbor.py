@@ -1,0 +1,441 @@
+"""The harbor: bridges remote handles over links, and gives the kernel its view of the cluster.
+
+Duty: implement :class:`trionet.kernel.network.Network` with links, a slave and, where it is to be, a master.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import trio
+
+from trionet.cluster_config import ClusterConfig
+from trionet.errors import ClusterError, ConfigError, HarborTaken, MasterUnreachable, NodeDown, Superseded
+from trionet.handle import Handle
+from trionet.kernel.network import Outgoing
+from trionet.kernel.reference import make_reference
+from trionet.kernel.service import SERVICE_CLASSES
+from trionet.kernel.watch import Exit
+from trionet.net.asks import Asks
+from trionet.net.events import ClusterEvent, EventStreams
+from trionet.net.identity import Identity, read_secrets
+from trionet.net.links import Links
+from trionet.net.master import MasterTask
+from trionet.net.outbound import OutboundCall, OutboundSend
+from trionet.net.peer import KILL, NODE_ID, STOP, Peer
+from trionet.net.slave import SlaveTask
+from trionet.net.transport import Connection, Listener, Sockets, Tls, Transport
+from trionet.wire import effects
+from trionet.wire.agreement import Agreement
+from trionet.wire.effects import Ending
+from trionet.wire.secrets import Secret
+from trionet.wire.slave import Slave
+from trionet.wire.tables import NodeRow
+
+if TYPE_CHECKING:
+    from trionet.kernel.actor import Actor
+    from trionet.kernel.node import Node
+
+_log = logging.getLogger("trionet.harbor")
+
+_ENDINGS: Final = {Ending.TAKEN: HarborTaken, Ending.SUPERSEDED: Superseded, Ending.REFUSED: ClusterError}
+
+
+class Harbor:
+    """A node's part in a cluster.
+
+    Args:
+        config: addresses and numbers.
+        transport: what carries links; by default the real network.
+        secrets: what nodes share, where it does not come from the configuration's file.
+
+    Raises:
+        ConfigError: if the configuration contradicts itself, or a file that it names cannot be used.
+    """
+
+    def __init__(
+        self,
+        config: ClusterConfig,
+        transport: Transport | None = None,
+        secrets: tuple[Secret, ...] | None = None,
+    ) -> None:
+        problems = [f"cluster.{problem}" for problem in config.problems()]
+        if problems and secrets is None:
+            raise ConfigError(problems)
+        self.config = config
+        self.master: MasterTask | None = None
+        self._secrets = read_secrets(config) if secrets is None else secrets
+        self._transport = transport or Sockets(_read_tls(config))
+        self._events = EventStreams()
+        self._asks = Asks()
+        self._kept: dict[str, Handle] = {}
+        self._memberships: dict[Handle, set[str]] = {}
+        self._admitted = trio.Event()
+        self._ready = trio.Event()
+        self._failed = trio.Event()
+        self._failure: Exception | None = None
+        self._node: Node | None = None
+
+    # --- its life ------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def running(self, node: Node) -> AsyncIterator[None]:
+        """Join the cluster for the block; leaving the block leaves the cluster.
+
+        Raises:
+            MasterUnreachable: if the node was not admitted within the join timeout.
+            HarborTaken: if the harbor id belongs to a living node.
+            Superseded: (into the block) if another node has taken the harbor id.
+            ClusterError: if the master refuses the node.
+            OSError: if an address cannot be listened at.
+        """
+        self._node = node
+        self._random = node.seams.random
+        self._identity = Identity(
+            self.config.name, node.incarnation, self._secrets, self.config.wanted_harbor
+        )
+        async with trio.open_nursery() as nursery:
+            listener = await self._transport.listen(self.config.address)
+            await self._start_master(nursery)
+            self._start_parts(listener)
+            nursery.start_soon(self._watch_failure)
+            nursery.start_soon(self._slave.run)
+            await nursery.start(self._links.run, listener)
+            await self._join()
+            yield
+            await self._leave()
+            nursery.cancel_scope.cancel()
+
+    async def _start_master(self, nursery: trio.Nursery) -> None:
+        if self.config.standalone is not None:
+            listener = await self._transport.listen(self.config.standalone)
+            self.master = MasterTask(listener, self._identity, self.config, self._random)
+            nursery.start_soon(self.master.run)
+
+    def _start_parts(self, listener: Listener) -> None:
+        node = self.node
+        self.machine = Slave(
+            incarnation=node.incarnation,
+            address=listener.address,
+            name=node.name,
+            harbor=self.config.wanted_harbor,
+            heartbeat_timeout=self.config.heartbeat_timeout,
+            patience=self.config.handshake_timeout,
+        )
+        parts = (self._transport, self._identity, self.config, self._random)
+        self._slave = SlaveTask(self.machine, *parts, self._carry_out)
+        self._links = Links(self.machine, *parts, self._make_peer, self._link_changed, self._unreachable)
+
+    async def _join(self) -> None:
+        with trio.move_on_after(self.config.join_timeout) as scope:
+            await self._admitted.wait()
+            await self._ready.wait()
+        if scope.cancelled_caught:
+            why = self._slave.last_failure or "it did not admit the node"
+            where = self.config.master_address
+            raise MasterUnreachable(
+                f"no master at {where} within {self.config.join_timeout:g} seconds: {why}"
+            )
+
+    async def _watch_failure(self) -> None:
+        await self._failed.wait()
+        assert self._failure is not None
+        raise self._failure
+
+    def leaving(self) -> None:
+        """The node begins to stop: give up its names and announce the goodbye (C13)."""
+        for row in self.machine.held_names():
+            self._slave.apply(self.machine.unregister(row.name, row.handle, trio.current_time()))
+        self._links.announce_leaving()
+
+    async def _leave(self) -> None:
+        await self._slave.leave()
+        await self._links.finish()
+
+    @property
+    def node(self) -> Node:
+        """The node whose harbor this is."""
+        assert self._node is not None
+        return self._node
+
+    @property
+    def harbor(self) -> int:
+        """The harbor id; 0 until the master has given one."""
+        return self.machine.harbor if self._admitted.is_set() else self.config.wanted_harbor
+
+    # --- what the slave's machine wants ---------------------------------------------------------------
+
+    def _carry_out(self, effect: effects.SlaveEffect) -> None:
+        match effect:
+            case effects.Dial(node=row):
+                self._links.dial(row)
+            case effects.Expect(node=row):
+                self._links.expect(row)
+            case effects.Drop(harbor=harbor, incarnation=incarnation, reason=reason):
+                self._links.drop(harbor, incarnation, f"harbor {harbor} left the cluster ({reason.value})")
+            case effects.Admitted(harbor=harbor):
+                self._identity.harbor = harbor
+                self._admitted.set()
+            case effects.Ready(unreachable=unreachable):
+                if unreachable:
+                    _log.warning("ready; not reached: harbor %s", ", ".join(map(str, unreachable)))
+                self._ready.set()
+            case effects.Done() | effects.Failed():
+                self._asks.tell(effect)
+            case effects.Ended(kind=kind, text=text):
+                if kind is not Ending.LEFT:
+                    self._failure = _ENDINGS[kind](text)
+                    self._failed.set()
+            case _:
+                self._carry_out_news(effect)
+
+    def _carry_out_news(self, effect: effects.SlaveEffect) -> None:
+        match effect:
+            case effects.NameLost(name=name, handle=handle):
+                self.node.name_lost(name, handle, self.machine.lookup(name))
+            case effects.GroupLost(group=group, handle=handle):
+                self._memberships.get(handle, set()).discard(group)
+            case effects.NodeUp() | effects.NodeGone() | effects.MasterLost() | effects.MasterBack():
+                self._links.news()
+                self._events.publish(effect)
+            case effects.NameAdded() | effects.NameRemoved() | effects.GroupChanged():
+                self._events.publish(effect)
+
+    def _link_changed(self, peer: Peer, linked: bool) -> None:
+        tell = self.machine.linked if linked else self.machine.unlinked
+        self._slave.apply(tell(peer.harbor, peer.incarnation, trio.current_time()))
+        self._events.link_changed()
+
+    def _unreachable(self, row: NodeRow) -> None:
+        self._slave.apply(self.machine.unreachable(row.harbor, row.incarnation, trio.current_time()))
+
+    def _make_peer(
+        self, connection: Connection, agreement: Agreement, opened: Callable[[Peer], None]
+    ) -> Peer:
+        return Peer(self.node, self.config, connection, agreement, self._make_reference, opened)
+
+    def _make_reference(self, target: Handle | str, interface: str | None) -> object:
+        cls = None if interface is None else SERVICE_CLASSES.get(interface)
+        return make_reference(self.node, target, cls)
+
+    # --- messages --------------------------------------------------------------------------------------
+
+    def _peer(self, handle: Handle) -> Peer:
+        peer = self._links.peer(handle.harbor)
+        if peer is None or not peer.is_open:
+            raise NodeDown(f"no link to harbor {handle.harbor}", executed=False)
+        if peer.incarnation != handle.incarnation:
+            raise NodeDown(f"{handle} is of an earlier incarnation of harbor {handle.harbor}", executed=False)
+        return peer
+
+    async def call(self, message: Outgoing) -> Any:
+        """Call a service on another node; see :class:`trionet.net.outbound.OutboundCall`.
+
+        Cancellation, Returns, Raises: as :meth:`trionet.BoundCommand.__call__`.
+        """
+        peer = self._peer(message.target)
+        call = OutboundCall(peer, message, peer.encode(message))
+        peer.submit(call)
+        if message.enforced:
+            self.node.deadlines.add(call)
+        return await call.outcome()
+
+    async def send(self, message: Outgoing) -> None:
+        """Send to a service on another node.
+
+        Cancellation: while it waits for room in the window, the message is withdrawn.
+
+        Raises:
+            NodeDown: if there is no link to that node.
+        """
+        peer = self._peer(message.target)
+        send = OutboundSend(peer, message, peer.encode(message))
+        if not peer.submit(send):
+            await send.wait_for_room()
+
+    def send_nowait(self, message: Outgoing) -> None:
+        """Send to a service on another node.
+
+        Raises:
+            trio.WouldBlock: if there is no room in the window.
+            NodeDown: if there is no link to that node.
+        """
+        peer = self._peer(message.target)
+        payload = peer.encode(message)
+        if not peer.has_room(message.target.local, len(payload)):
+            raise trio.WouldBlock
+        peer.submit(OutboundSend(peer, message, payload))
+
+    def watch(self, handle: Handle, tell: Callable[[Exit], None]) -> Callable[[], None]:
+        """Tell once of the end of a service on another node; returns what ends the watch."""
+        try:
+            peer = self._peer(handle)
+        except NodeDown:
+            tell(Exit(handle, "node down"))
+            return lambda: None
+        return peer.watch(handle, tell)
+
+    async def stop(self, handle: Handle, *, kill: bool) -> None:
+        """Stop or kill a service on another node and wait for its end.
+
+        Cancellation: the service ends all the same.
+
+        Raises:
+            NodeDown: if there is no link to that node, or it ends.
+        """
+        command = KILL if kill else STOP
+        target = Handle(handle.harbor << 24 | NODE_ID, handle.incarnation)
+        deadline = trio.current_effective_deadline()
+        message = Outgoing(None, target, command, (handle,), {}, deadline, False, 0, None)
+        await self.call(message)
+
+    # --- names -----------------------------------------------------------------------------------------
+
+    def incarnation(self, harbor: int) -> int:
+        """The present incarnation of another node.
+
+        Raises:
+            NodeDown: if it is not in the table of the cluster.
+        """
+        row = self.machine.node(harbor)
+        if row is None:
+            raise NodeDown(f"there is no harbor {harbor} in the cluster", executed=False)
+        return row.incarnation
+
+    def lookup(self, name: str) -> Handle | None:
+        """The owner of a global name, from the local copy of the table."""
+        return None if name in self._kept else self.machine.lookup(name)
+
+    def is_restarting(self, name: str) -> bool:
+        """Tell whether a service of this node keeps the name while it is about to be started again."""
+        return name in self._kept
+
+    def global_names(self) -> dict[str, Handle]:
+        """All global names, sorted, from the local copy of the table."""
+        return {row.name: row.handle for row in self.machine.names()}
+
+    async def register(self, name: str, actor: Actor, *, exclusive: bool, replacing: Handle | None) -> None:
+        """Register a global name; returns when the master accepted.
+
+        Cancellation: the registration is taken back.
+
+        Raises:
+            NameTaken: if another service owns it.
+            ClusterError: if the master has no room for it.
+        """
+        former = self._kept.get(name) if replacing is not None else None
+        token = self._asks.open(name)
+        self._slave.apply(
+            self.machine.register(
+                token, name, actor.handle, trio.current_time(), exclusive=exclusive, replace=former
+            )
+        )
+        await self._answer(token)
+        self._kept.pop(name, None)
+
+    async def _answer(self, token: int) -> Handle:
+        try:
+            return await self._asks.answer(token)
+        except trio.Cancelled:
+            self._slave.apply(self.machine.cancel(token, trio.current_time()))
+            raise
+
+    def withdraw(self, name: str, handle: Handle, *, keep: bool) -> None:
+        """Give back a global name, or keep it for the restart of its service."""
+        if keep:
+            self._kept.setdefault(name, handle)
+            return
+        owner = self._kept.pop(name, handle)
+        self._slave.apply(self.machine.unregister(name, owner, trio.current_time()))
+
+    async def wait_for_name(self, name: str) -> Handle:
+        """Wait until a global name has an owner.
+
+        Cancellation: leaves nothing behind.
+        """
+        token = self._asks.open(name)
+        self._slave.apply(self.machine.wait_for_name(token, name, trio.current_time()))
+        return await self._answer(token)
+
+    # --- groups ----------------------------------------------------------------------------------------
+
+    def join_group(self, group: str, handle: Handle) -> None:
+        """Make a service of this node member of a group."""
+        self._slave.apply(self.machine.join_group(group, handle, trio.current_time()))
+        self._memberships.setdefault(handle, set()).add(group)
+
+    def leave_group(self, group: str, handle: Handle) -> None:
+        """End a membership."""
+        self._slave.apply(self.machine.leave_group(group, handle, trio.current_time()))
+        self._memberships.get(handle, set()).discard(group)
+
+    def leave_groups(self, handle: Handle) -> None:
+        """A service has ended: it is no member of anything any more."""
+        for group in self._memberships.pop(handle, ()):
+            self._slave.apply(self.machine.leave_group(group, handle, trio.current_time()))
+
+    def members(self, group: str) -> tuple[Handle, ...]:
+        """The members of a group, sorted, from the local copy of the table."""
+        return self.machine.members(group)
+
+    def groups(self) -> tuple[str, ...]:
+        """The groups that have members, sorted."""
+        return self.machine.groups()
+
+    # --- nodes -----------------------------------------------------------------------------------------
+
+    def nodes(self) -> dict[int, str]:
+        """The nodes of the cluster: harbor id and address, this one included."""
+        return {row.harbor: row.address for row in self.machine.nodes()}
+
+    def linked(self) -> tuple[int, ...]:
+        """The harbor ids of the nodes to which there is a link, sorted."""
+        return tuple(sorted(harbor for harbor, link in self._links.open.items() if link.peer.is_open))
+
+    async def wait_connected(self, harbor: int) -> None:
+        """Wait until there is a link to another node.
+
+        Cancellation: leaves nothing behind.
+        """
+        while harbor != self.harbor and harbor not in self.linked():
+            await self._events.next_link_change()
+
+    async def wait_disconnected(self, harbor: int) -> None:
+        """Wait until there is no link to another node.
+
+        Cancellation: leaves nothing behind.
+        """
+        while harbor in self.linked():
+            await self._events.next_link_change()
+
+    async def wait_master_lost(self) -> None:
+        """Wait until the connection to the master is lost; returns at once if it is.
+
+        Cancellation: leaves nothing behind.
+        """
+        if not self.machine.is_admitted:
+            await trio.lowlevel.checkpoint()
+            return
+        async with self._events.subscribe() as stream:
+            async for event in stream:
+                if isinstance(event, effects.MasterLost):
+                    return
+
+    def events(self) -> Any:
+        """Open a stream of the changes in the cluster: nodes, master, names, groups."""
+        return self._events.subscribe()
+
+
+def _read_tls(config: ClusterConfig) -> Tls | None:
+    if config.tls_certificate is None or config.tls_key is None or config.tls_authority is None:
+        return None
+    try:
+        return Tls.mutual(config.tls_certificate, config.tls_key, config.tls_authority)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        raise ConfigError([f"cluster.tls_*: the files cannot be used: {error}"]) from error
+
+
+__all__ = ["ClusterEvent", "Harbor"]

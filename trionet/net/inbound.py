@@ -1,0 +1,156 @@
+"""Messages of another node for services of this one.
+
+Duty: the receiver's side of a remote call and a remote send: requests whose callers are elsewhere.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+from trionet.errors import BadMessage, CallError, DeadlineExceeded, ServiceExited
+from trionet.handle import Handle
+from trionet.kernel.request import Cut, Request, State
+from trionet.net.failures import encode_failure
+
+if TYPE_CHECKING:
+    from trionet.kernel.actor import Actor
+    from trionet.net.peer import Peer
+
+
+class InboundSend(Request):
+    """A one-way message from another node."""
+
+    __slots__ = ("peer", "size", "source_id")
+
+    from_link = True
+
+    def __init__(
+        self, peer: Peer, source_id: int, target: Actor, command: str, trace: int, size: int
+    ) -> None:
+        super().__init__(None, target, command, (), {}, [], trace)
+        self.peer = peer
+        self.source_id = source_id
+        self.size = size
+
+    def source_handle(self) -> Handle | None:
+        """The handle of the sending service, or None for code outside any service."""
+        if self.source_id == 0:
+            return None
+        return Handle.make(self.peer.harbor, self.source_id, self.peer.incarnation)
+
+    def source_node(self) -> int:
+        """The incarnation of the sending node."""
+        return self.peer.incarnation
+
+    def left_inbox(self) -> None:
+        """It was taken out of the inbox: the sender's window has room again."""
+        self.peer.consumed(self.target.handle.local, self.size)
+
+    def undeliverable(self, error: CallError) -> None:
+        """It never reached a handler: the sending node has a dead letter."""
+        self.state = State.DONE
+        self.peer.report_undelivered(self.source_id, self.target.handle, self.command, str(error))
+
+
+class InboundCall(InboundSend):
+    """A call from another node."""
+
+    __slots__ = ("_answered", "_session")
+
+    one_way = False
+
+    def begin(self, session: int, deadline: float) -> None:
+        """Set what a call has and a send has not."""
+        self._session = session
+        self.session = session
+        self.deadline = deadline
+        self._answered = False
+
+    # its time, and its caller
+
+    def is_open(self) -> bool:
+        """Tell whether the caller still waits."""
+        return not self._answered
+
+    def is_abandoned(self) -> bool:
+        """Tell whether the handler still runs although nobody waits."""
+        return self._answered and self.state is State.RUNNING
+
+    def expire(self) -> None:
+        """The time that came with the call is over."""
+        self._cut(Cut.DEADLINE)
+
+    def cancel(self) -> None:
+        """The caller was cancelled."""
+        self._cut(Cut.CALLER)
+
+    def forget(self) -> None:
+        """The link has ended: nobody waits any more."""
+        self._answered = True
+        self._cut(Cut.CALLER)
+
+    def _cut(self, why: Cut) -> None:
+        if self.state is State.RUNNING and not self.shielded:
+            self.cut_handler(why)
+            return
+        state = self.state
+        if state is not State.RUNNING:
+            self.state = State.DONE
+        if why is Cut.CALLER:
+            self._confirm()
+        else:
+            text = f"{self.command} of {self.target.describe()} was still {state.value} at its deadline"
+            self._fail(DeadlineExceeded(text, state is not State.QUEUED))
+
+    # its end
+
+    def succeed(self, value: Any, checks: list[object]) -> None:
+        """The handler returned."""
+        self.state = State.DONE
+        if self._answered:
+            return
+        try:
+            payload = self.peer.codec.encode(value)
+        except BadMessage as error:
+            self._fail(BadMessage(f"the result of {self.command}: {error}", executed=True))
+            return
+        self._answered = True
+        self.peer.reply(self._session, payload)
+
+    def fail(self, error: Exception) -> None:
+        """The handler raised, or was never reached."""
+        self.state = State.DONE
+        self._fail(error)
+
+    def cancelled(self) -> None:
+        """The handler ended by cancellation."""
+        self.state = State.DONE
+        if self.cut is Cut.CALLER:
+            self._confirm()
+        elif self.cut is Cut.DEADLINE:
+            text = f"{self.command} of {self.target.describe()} ran out of time and was cancelled"
+            self._fail(DeadlineExceeded(text, executed=True))
+        else:
+            text = f"{self.target.describe()} ended while it handled {self.command}"
+            self._fail(ServiceExited(text, executed=True))
+
+    def undeliverable(self, error: CallError) -> None:
+        """It never reached a handler."""
+        self.state = State.DONE
+        self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        if not self._answered:
+            self._answered = True
+            self.peer.fail(self._session, *encode_failure(error, self.peer.codec))
+
+    def _confirm(self) -> None:
+        if not self._answered:
+            self._answered = True
+            self.peer.confirm_cancel(self._session)
+
+    @property
+    def watches_time(self) -> bool:
+        """Whether the caller gave it a deadline."""
+        return self.deadline < inf

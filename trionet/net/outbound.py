@@ -1,0 +1,284 @@
+"""Messages of this node for services of another (C2, C4, C5, C6, C10).
+
+Duty: the sender's side of a remote call and a remote send, from the wait for room to the end.
+
+Theory of operation.  A message stands in the line of its target until the link takes it, so messages for
+one service never overtake each other.  A caller parks once, for the end of the call.  Its cancellation
+then depends on where the message is: in the line, it is withdrawn; on its way, the other node is told,
+and the caller waits for the confirmation, but at most ``cancel_grace``; then the call is abandoned.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from math import inf
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import trio
+from trio.lowlevel import Abort
+
+from trionet.errors import DeadlineExceeded, NodeDown
+from trionet.kernel.dead_letters import DeadLetter
+from trionet.kernel.network import Outgoing
+from trionet.message import check
+
+if TYPE_CHECKING:
+    from trionet.net.peer import Peer
+
+
+class Stage(enum.Enum):
+    """Where an outgoing message is."""
+
+    IN_LINE = "waiting for room"
+    SENT = "on its way or being handled"
+    DONE = "over"
+
+
+class Outbound:
+    """A message in the line of its target.
+
+    Attributes:
+        message: what is sent.
+        payload: its arguments, encoded.
+    """
+
+    def __init__(self, peer: Peer, message: Outgoing, payload: bytes) -> None:
+        self.peer = peer
+        self.message = message
+        self.payload = payload
+        self.stage = Stage.IN_LINE
+        self.parked: trio.lowlevel.Task | None = None
+
+    @property
+    def source_id(self) -> int:
+        """The local id of the sender; 0 for code outside any service."""
+        source = self.message.source
+        return 0 if source is None else source.handle.local
+
+    def transmit(self) -> None:
+        """The link has room: hand the message to it."""
+        raise NotImplementedError
+
+    def lost(self, reason: str, *, executed: bool | None) -> None:
+        """The link ended."""
+        raise NotImplementedError
+
+    def wake(self) -> None:
+        """Let the waiting task go on."""
+        task, self.parked = self.parked, None
+        if task is not None:
+            trio.lowlevel.reschedule(task)
+
+
+class OutboundSend(Outbound):
+    """A one-way message; its sender waits for room only."""
+
+    def transmit(self) -> None:
+        """The link has room: hand the message to it."""
+        message = self.message
+        self.peer.link.send(
+            self.source_id,
+            message.target.local,
+            message.command,
+            self.payload,
+            trace=self.peer.encode_trace(message.trace),
+            token=self,
+        )
+        self.stage = Stage.SENT
+        self.payload = b""
+        self.wake()
+
+    def lost(self, reason: str, *, executed: bool | None) -> None:
+        """The link ended before the message was acknowledged: a dead letter."""
+        if self.stage is Stage.DONE:
+            return
+        self.stage = Stage.DONE
+        fate = "not delivered" if executed is False else "unknown fate"
+        self.dead_letter(f"{fate}: {reason}")
+        self.wake()
+
+    def dead_letter(self, reason: str) -> None:
+        """The message did not arrive, or nobody knows."""
+        message = self.message
+        source = None if message.source is None else message.source.handle
+        letter = DeadLetter(source, message.target, message.command, message.args, message.kwargs, reason)
+        self.peer.node.dead_letters.add(letter)
+
+    async def wait_for_room(self) -> None:
+        """Wait until the link has taken the message, or has ended.
+
+        Cancellation: withdraws the message.
+        """
+
+        def abort(_: object) -> Abort:
+            self.parked = None
+            self.stage = Stage.DONE
+            self.peer.leave_line(self)
+            return Abort.SUCCEEDED
+
+        if self.stage is Stage.IN_LINE:
+            self.parked = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(abort)
+
+
+class OutboundCall(Outbound):
+    """A call; its caller waits for the end."""
+
+    def __init__(self, peer: Peer, message: Outgoing, payload: bytes) -> None:
+        super().__init__(peer, message, payload)
+        self.deadline = message.deadline
+        self._session = 0
+        self._value: Any = None
+        self._checks: list[Any] = []
+        self._error: Exception | None = None
+        self._raise_cancel: Callable[[], NoReturn] | None = None
+        self._cancelled = False
+        self._out_of_time = False
+
+    def transmit(self) -> None:
+        """The link has room: hand the call to it, with the time that is left."""
+        message = self.message
+        remaining = inf if self.deadline == inf else max(0.0, self.deadline - trio.current_time())
+        self._session = self.peer.link.call(
+            self.source_id,
+            message.target.local,
+            message.command,
+            self.payload,
+            remaining=remaining,
+            trace=self.peer.encode_trace(message.trace),
+            token=self,
+        )
+        self.stage = Stage.SENT
+        self.payload = b""
+
+    # the caller's side
+
+    async def outcome(self) -> Any:
+        """Wait for the end of the call.
+
+        Cancellation: withdraws the message, or cancels its handler and waits for that one's end, at most
+        ``cancel_grace``.
+
+        Returns:
+            What the handler returned.
+
+        Raises:
+            CallError: one of its subclasses, or a declared exception that the handler raised.
+        """
+        if self.stage is not Stage.DONE:
+            self.parked = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(self._abort)
+        if self._cancelled and self._raise_cancel is not None:
+            self._raise_cancel()
+        if self._checks:
+            check(self._checks)
+        if isinstance(self._error, DeadlineExceeded) and not self.message.enforced and self.deadline < inf:
+            await trio.sleep_until(
+                self.deadline
+            )  # the caller's own scope tells, a moment after the other node
+        if self._error is not None:
+            try:
+                raise self._error
+            finally:
+                del self._error
+        return self._value
+
+    def _abort(self, raise_cancel: Callable[[], NoReturn]) -> Abort:
+        if self.stage is Stage.IN_LINE:
+            self.parked = None
+            self.stage = Stage.DONE
+            self.peer.leave_line(self)
+            return Abort.SUCCEEDED
+        self._raise_cancel = raise_cancel
+        if not self._ask_to_cancel():
+            self.parked = None
+            return Abort.SUCCEEDED
+        return Abort.FAILED
+
+    def _ask_to_cancel(self) -> bool:
+        """Tell the other node; False if the call was not even sent, and so is over."""
+        if not self.peer.link.cancel(self._session):
+            self.stage = Stage.DONE
+            self.peer.fill_windows()
+            return False
+        self.peer.kick()
+        self.peer.node.deadlines.add(_Grace(self, self.peer.cancel_grace))
+        return True
+
+    def grace_over(self) -> None:
+        """The confirmation did not come in time: leave."""
+        self.peer.link.abandon(self._session)
+        if self._out_of_time:
+            text = f"{self._what()} ran out of time, and its node did not confirm the end"
+            self._end(error=DeadlineExceeded(text, None))
+        else:
+            self._cancelled = True
+            self._end()
+
+    # its time
+
+    def is_open(self) -> bool:
+        """Tell whether the caller still waits."""
+        return self.stage is not Stage.DONE
+
+    def expire(self) -> None:
+        """The deadline passed."""
+        if self.stage is Stage.IN_LINE:
+            self.peer.leave_line(self)
+            self._end(error=DeadlineExceeded(f"{self._what()} found no room before its deadline", False))
+        elif self._raise_cancel is None:
+            self._out_of_time = True
+            if not self._ask_to_cancel():
+                self._end(error=DeadlineExceeded(f"{self._what()} was not sent before its deadline", False))
+
+    def _what(self) -> str:
+        return f"{self.message.command} of {self.message.target} on {self.peer.describe()}"
+
+    # the link's side
+
+    def succeed(self, value: Any, checks: list[Any]) -> None:
+        """The handler returned."""
+        self._value = value
+        self._checks = checks
+        self._end()
+
+    def fail(self, error: Exception, checks: list[Any]) -> None:
+        """The handler raised, or was never reached."""
+        self._checks = checks
+        self._end(error=error)
+
+    def cancel_confirmed(self) -> None:
+        """The handler ended by the cancellation, or never started."""
+        if self._raise_cancel is not None:
+            self._cancelled = True
+            self._end()
+        else:
+            self._end(error=DeadlineExceeded(f"{self._what()} ran out of time and was cancelled", None))
+
+    def lost(self, reason: str, *, executed: bool | None) -> None:
+        """The link ended."""
+        self._end(error=NodeDown(f"{self._what()}: {reason}", executed))
+
+    def _end(self, *, error: Exception | None = None) -> None:
+        if self.stage is Stage.DONE:
+            return
+        self.stage = Stage.DONE
+        self._error = error
+        self.wake()
+
+
+class _Grace:
+    """The time that a cancelled caller waits for the confirmation."""
+
+    def __init__(self, call: OutboundCall, grace: float) -> None:
+        self._call = call
+        self.deadline = trio.current_time() + grace
+
+    def is_open(self) -> bool:
+        """Tell whether the confirmation is still awaited."""
+        return self._call.is_open()
+
+    def expire(self) -> None:
+        """The time is over."""
+        self._call.grace_over()

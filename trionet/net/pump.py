@@ -1,0 +1,194 @@
+"""The Trio side of one link: reads, writes, watches the time (the machine is trionet.wire.link).
+
+Duty: bytes between a stream and a :class:`~trionet.wire.link.Link`, and its events to a handler.
+
+Theory of operation.  One task reads: all frames of what arrived are handled before it reads again, and a
+handler never waits.  One task writes: it takes all that is queued and makes one ``send_all`` of it, so
+what is handed over while it writes is joined.  One task sleeps until the machine's next deadline.  The
+first of them that ends ends the link, and :meth:`Pump.run` returns the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import trio
+
+from trionet.net.transport import Connection
+from trionet.wire.agreement import Agreement
+from trionet.wire.errors import ProtocolError
+from trionet.wire.link import Link
+from trionet.wire.link_events import GoodbyeReceived, LinkEvent, LinkFates, Opened, PeerSilent
+from trionet.wire.link_frames import LinkSettings
+
+#: Bytes that are read at a time.
+READ_SIZE: Final = 64 * 1024
+#: Seconds that the last bytes of a link may take to be written.
+FLUSH_TIME: Final = 2.0
+
+#: A process that stood still looks again what arrived meanwhile before it believes in a peer's silence.
+_LOOK_AGAIN: Final = 0.0
+
+
+class Pump:
+    """One link over one connection; owns the connection from now on.
+
+    Args:
+        connection: authenticated by a handshake.
+        agreement: what the handshake gave.
+        settings: the limits of this end.
+        handle: called with each event, in order; it must not wait.
+        drained: called when bytes have been written, so that more may be handed over.
+        opened: called once, when both ends have said open and messages may be sent.
+
+    Attributes:
+        link: the machine; call :meth:`kick` after each use that may queue something.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        agreement: Agreement,
+        settings: LinkSettings,
+        handle: Callable[[LinkEvent], None],
+        drained: Callable[[], None],
+        opened: Callable[[], None],
+    ) -> None:
+        self.link = Link(agreement, settings, trio.current_time())
+        self._stream = connection.stream
+        self._handle = handle
+        self._drained = drained
+        self._opened = opened
+        self._writer: trio.lowlevel.Task | None = None
+        self._timer = trio.CancelScope()
+        self._scope = trio.CancelScope()
+        self._reason: str | None = None
+        self._finishing: str | None = None
+        self._over = trio.Event()
+
+    async def run(self) -> tuple[str, LinkFates]:
+        """Serve the link until it ends.
+
+        Cancellation: ends the link at once, without a goodbye.
+
+        Returns:
+            Why it ended, and what became of everything that was under way.
+        """
+        try:
+            with self._scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._write)
+                    nursery.start_soon(self._watch_time)
+                    self._take_events()
+                    await self._read()
+        finally:
+            reason = self._reason or "this node closed the link"
+            fates = self.link.close(reason)
+            self._over.set()
+            await trio.aclose_forcefully(self._stream)
+        return reason, fates
+
+    def kick(self) -> None:
+        """Have written what is queued."""
+        if self._writer is not None and self.link.sendable:
+            writer, self._writer = self._writer, None
+            trio.lowlevel.reschedule(writer)
+
+    def end(self, reason: str) -> None:
+        """End the link at once."""
+        if self._reason is None:
+            self._reason = reason
+        self._scope.cancel()
+
+    async def finish(self, reason: str) -> None:
+        """Send what is queued and a last goodbye, then end the link.
+
+        Cancellation: ends the link at once.
+        """
+        if self.end_when_sent(reason):
+            with trio.move_on_after(FLUSH_TIME):
+                await self._over.wait()
+        self.end(reason)
+
+    def end_when_sent(self, reason: str) -> bool:
+        """Let the link end when all that is queued and a last goodbye are sent; False if it is not open."""
+        if not self.link.is_open:
+            return False
+        self.link.goodbye(reason, final=True)
+        self._finishing = reason
+        self.kick()
+        return True
+
+    # --- tasks --------------------------------------------------------------------------------------
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                data = await self._stream.receive_some(READ_SIZE)
+                if not data:
+                    self.end(self.link.receive_eof())
+                    return
+                self._take(bytes(data))
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            self.end(f"the connection was lost: {error.__cause__ or error}")
+
+    def _take(self, data: bytes) -> None:
+        try:
+            self.link.receive_data(data, trio.current_time())
+        except ProtocolError as error:
+            self._take_events()
+            self.end(f"the peer broke the protocol: {error}")
+        else:
+            self._take_events()
+            self.kick()
+
+    def _take_events(self) -> None:
+        for event in self.link.events():
+            if isinstance(event, Opened):
+                self._opened()
+            elif isinstance(event, PeerSilent):
+                self.end(f"nothing came from the peer for {event.seconds:.1f} seconds")
+            elif isinstance(event, GoodbyeReceived) and event.final:
+                self.end(f"the peer said goodbye: {event.reason}")
+            else:
+                self._handle(event)
+        self._set_timer()
+
+    async def _write(self) -> None:
+        try:
+            while True:
+                data = self.link.data_to_send(trio.current_time())
+                if data:
+                    await self._stream.send_all(data)
+                    self._drained()
+                    self._set_timer()
+                elif self._finishing is not None:
+                    self.end(self._finishing)
+                    return
+                else:
+                    await self._park()
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            self.end(f"the connection was lost: {error.__cause__ or error}")
+
+    async def _park(self) -> None:
+        def abort(_: object) -> trio.lowlevel.Abort:
+            self._writer = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        self._writer = trio.lowlevel.current_task()
+        await trio.lowlevel.wait_task_rescheduled(abort)
+
+    async def _watch_time(self) -> None:
+        while True:
+            with trio.CancelScope(deadline=self.link.next_deadline()) as self._timer:
+                await trio.sleep_forever()
+            await trio.sleep(_LOOK_AGAIN)  # the reader takes what has arrived, before silence is believed
+            self.link.tick(trio.current_time())
+            self._take_events()
+            self.kick()
+
+    def _set_timer(self) -> None:
+        deadline = self.link.next_deadline()
+        if deadline < self._timer.deadline:
+            self._timer.deadline = deadline
