@@ -2,11 +2,12 @@
 
 Duty: tell whether a wait that is about to begin would close one.
 
-Theory of operation.  A request that is queued goes on when a slot of its service becomes free, that is when
-any of that service's running handlers ends.  A running handler goes on at once, unless its own task waits
-for another request.  So from the new request on, everything that it waits for is followed; if all of it
-waits, and none of it can go on, the wait would never end.  One handler that is busy with anything else, a
-free slot, or a wait on another node breaks the search off: that wait may end.
+Theory of operation.  A call that is queued, or a send that waits for room, goes on when a slot of its
+service becomes free, that is when any of that service's running handlers ends.  A running handler goes on
+at once, unless its own task waits for another request.  So from the new request on, everything that it
+waits for is followed; if all of it waits, and none of it can go on, the wait would never end.  One handler
+that is busy with anything else, a free slot, or a wait on another node breaks the search off: that wait may
+end.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ def _waits_of_blockers(request: Request) -> list[Request] | None:
         handlers = [request]
     elif request.state is State.QUEUED:
         actor = request.target
+        if request.one_way and not actor.inbox.is_in_line(request):
+            return None  # there was room: its sender is about to go on
         if not actor.accepting or len(actor.handlers) < actor.concurrency:
             return None
         handlers = list(actor.handlers)

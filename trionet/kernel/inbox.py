@@ -59,6 +59,10 @@ class Inbox:
             self._line = OrderedDict()
         self._line[request] = None
 
+    def is_in_line(self, request: Request) -> bool:
+        """Tell whether a message waits for room."""
+        return self._line is not None and request in self._line
+
     def leave_line(self, request: Request) -> bool:
         """Forget a message that waits for room; False if it had been admitted."""
         if self._line is None or request not in self._line:
