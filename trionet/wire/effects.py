@@ -11,6 +11,14 @@ from collections.abc import Hashable
 
 import attrs
 
+from trionet.cluster_events import ClusterEvent as ClusterEvent
+from trionet.cluster_events import GroupChanged as GroupChanged
+from trionet.cluster_events import MasterBack as MasterBack
+from trionet.cluster_events import MasterLost as MasterLost
+from trionet.cluster_events import NameAdded as NameAdded
+from trionet.cluster_events import NameRemoved as NameRemoved
+from trionet.cluster_events import NodeGone as NodeGone
+from trionet.cluster_events import NodeUp as NodeUp
 from trionet.handle import Handle
 from trionet.wire.master_messages import FromMaster, FromSlave
 from trionet.wire.tables import Leaving, NodeRow
@@ -206,64 +214,7 @@ class GroupLost:
     loss: Loss
 
 
-# --- slave: events for whoever subscribes ----------------------------------------------------------------
-
-
-@attrs.frozen
-class NodeUp:
-    """A node is in the table of the cluster; a link may take a moment more."""
-
-    harbor: int
-    incarnation: int
-    address: str
-    name: str
-
-
-@attrs.frozen
-class NodeGone:
-    """A node is no longer in the table of the cluster."""
-
-    harbor: int
-    incarnation: int
-    reason: Leaving
-
-
-@attrs.frozen
-class MasterLost:
-    """The connection to the master is lost; what is known stays, new registrations wait."""
-
-
-@attrs.frozen
-class MasterBack:
-    """The master is there again, and the tables are up to date."""
-
-
-@attrs.frozen
-class NameAdded:
-    """A name has this owner now; a name that moves to another owner gives this event alone."""
-
-    name: str
-    handle: Handle
-
-
-@attrs.frozen
-class NameRemoved:
-    """A name has no owner any more."""
-
-    name: str
-    handle: Handle
-
-
-@attrs.frozen
-class GroupChanged:
-    """Services joined or left a group."""
-
-    group: str
-    joined: tuple[Handle, ...]
-    left: tuple[Handle, ...]
-
-
-Event = NodeUp | NodeGone | MasterLost | MasterBack | NameAdded | NameRemoved | GroupChanged
+Event = ClusterEvent
 SlaveEffect = (
     SetTimer
     | Send

@@ -205,6 +205,8 @@ class Slave:
                 node, this node has no harbor id yet, or the slave has ended.
         """
         self._check_open()
+        self._check_own(handle)
+        self._names.check(token, name)
         return self._effects(now, lambda: self._names.register(token, name, handle, exclusive, replace, now))
 
     def unregister(self, name: str, handle: Handle, now: float) -> list[SlaveEffect]:

@@ -7,7 +7,6 @@ May import: the standard library, attrs, the handles of trionet and wire.schema.
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Iterable
 from typing import Final
 
@@ -101,19 +100,6 @@ class GroupRow:
 
     group: str
     members: tuple[Handle, ...]
-
-
-class Leaving(enum.Enum):
-    """Why a node left the table."""
-
-    LOST = "lost"
-    GOODBYE = "goodbye"
-    SUPERSEDED = "superseded"
-
-    @property
-    def final(self) -> bool:
-        """Whether that incarnation never comes back."""
-        return self is not Leaving.LOST
 
 
 @attrs.frozen
