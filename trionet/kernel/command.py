@@ -163,7 +163,19 @@ class Command(Generic[P, R_co]):
     def signature_text(self) -> str:
         """The signature as a caller sees it, for error texts."""
         parameters = list(inspect.signature(self.function).parameters.values())[1:]
-        return f"{self.name}{inspect.Signature(parameters)}"
+        return f"{self.name}{inspect.Signature([_unquoted(each) for each in parameters])}"
+
+
+class _Bare(str):
+    """An annotation that was never evaluated, to be printed as it was written."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
+
+
+def _unquoted(parameter: inspect.Parameter) -> inspect.Parameter:
+    written = parameter.annotation
+    return parameter.replace(annotation=_Bare(written)) if isinstance(written, str) else parameter
 
 
 class _Declare(Protocol):

@@ -149,7 +149,11 @@ class Worker:
         except StopIteration as stop:
             actor.returned(request, stop.value)
         except BaseException as error:
-            actor.raised(request, _bad_arguments(error, command) or error)
+            unfit = _bad_arguments(error, command)
+            if unfit is None:
+                actor.raised(request, error)
+            else:
+                actor.not_started(request, unfit)
         else:
             actor.returned(request, value)
         finally:

@@ -79,6 +79,12 @@ class HandlerEnds:
                 self.node.note_cut_off(f"{request.command} of {self.describe()}")
             request.cancelled()
 
+    def not_started(self, request: Request, error: CallError) -> None:
+        """The handler could not even be called."""
+        self._over(request)
+        request.state = State.QUEUED
+        self.refused(request, error)
+
     def refused(self, request: Request, error: BaseException) -> None:
         """The message could not be handled: a call fails, a send is logged (C9)."""
         if request.state is State.DONE and not request.one_way:
