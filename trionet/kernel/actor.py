@@ -58,7 +58,6 @@ class Actor(HandlerEnds):
         resting: tasks of the pool that wait for something to do.
         children: what it started itself, oldest first.
         keeper: what starts it again after its end, if anything does.
-        predecessor: the handle of its former self, if it was started again.
         exclusive: whether its global names must never have two owners.
     """
 
@@ -85,7 +84,6 @@ class Actor(HandlerEnds):
         "nursery",
         "parent",
         "pause_at",
-        "predecessor",
         "resting",
         "since_pause",
         "spec",
@@ -111,7 +109,6 @@ class Actor(HandlerEnds):
         self.resting: list[trio.lowlevel.Task] = []
         self.children: dict[Handle, Actor | Keeper] | None = None
         self.keeper: Keeper | None = None
-        self.predecessor: Handle | None = None
         self.exclusive = False
         self.has_started = False
         self.watchers: Watchers | None = None
@@ -158,6 +155,7 @@ class Actor(HandlerEnds):
             trio.Cancelled: when the node is torn down around it.
         """
         error: BaseException | None = None
+        current_actor.set(self)
         try:
             await self._live()
             await self._end_children()
@@ -200,12 +198,17 @@ class Actor(HandlerEnds):
             if scope.cancelled_caught:
                 limit = self.node.config.start_deadline
                 raise TimeoutError(f"setup was still running after {limit:g} seconds")
+        await self._end_if_killed()
         await self.node.announce(self)
-        if self.life is Life.STARTING:
-            self.life = Life.RUNNING
-            self.has_started = True
-            self._tell_starter(None)
-        self.leading = True
+        await self._end_if_killed()
+        self.life = Life.RUNNING
+        self.has_started = True
+        self._tell_starter(None)
+
+    async def _end_if_killed(self) -> None:
+        """Be a cancellation point for a service that was killed while its setup was about to return."""
+        if self._killed:
+            await trio.lowlevel.checkpoint()
 
     async def _end_children(self) -> None:
         """End the children, youngest first, each before its elder."""

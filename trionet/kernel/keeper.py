@@ -27,56 +27,67 @@ class Keeper:
         actor: the present one; between two, the former.
         handle: the handle of the first, under which its starter lists it.
         keeps: False once its owner ended it or the policy gave up.
+        failure: what it failed of for good, once it has started.
     """
 
     def __init__(self, actor: Actor, policy: Restart) -> None:
         self.actor = actor
         self.handle: Handle = actor.handle
-        self.keeps = policy.when != "never"
+        self.keeps = True
         self._history = RestartHistory(policy)
         self._pause: trio.CancelScope | None = None
         self._ended = trio.Event()
+        self._has_started = False
+        self.failure: BaseException | None = None
         actor.keeper = self
 
     async def run(self) -> None:
         """Run the service and its successors; the body of the task."""
-        first = True
         try:
             while True:
                 await self.actor.run()
-                if not await self._again(first=first):
+                delay = self._next_delay()
+                if delay is None or not await self._rest(delay):
                     return
-                first = False
                 self.actor = self.actor.node.successor(self.actor)
         finally:
             self._give_up()
 
-    async def _again(self, *, first: bool) -> bool:
-        """Decide whether to start it again, and wait until then."""
+    def _next_delay(self) -> float | None:
+        """Decide whether to start it again: after how many seconds, or None."""
         actor = self.actor
         assert actor.exit is not None
-        if not self.keeps or not self._history.wants(actor.exit) or (first and not actor.has_started):
-            return False
-        delay = self._history.next_delay(trio.current_time())
+        self._has_started = self._has_started or actor.has_started
+        if not self._has_started:
+            return None  # its starter is told
+        delay = None
+        if self.keeps and self._history.wants(actor.exit):
+            delay = self._history.next_delay(trio.current_time())
+            if delay is None:
+                policy = self._history.policy
+                text = "%s ended again after %d restarts in %g seconds; its restart policy gives up"
+                _log.error(text, actor.describe(), policy.most, policy.within)
         if delay is None:
-            policy = self._history.policy
-            text = "%s ended again after %d restarts in %g seconds; its restart policy gives up"
-            _log.error(text, actor.describe(), policy.most, policy.within)
-            return False
-        _log.warning("%s %s; it starts again in %g seconds", actor.describe(), actor.exit, delay)
+            self.failure = actor.error
+        else:
+            text = "%s %s; it starts again in %g seconds"
+            _log.warning(text, actor.describe(), actor.exit, delay, exc_info=actor.error)
+        return delay
+
+    async def _rest(self, delay: float) -> bool:
+        """Wait before the restart; tell whether it is still wanted."""
         with trio.CancelScope() as self._pause:
             await trio.sleep(delay)
         return self.keeps
 
     def _give_up(self) -> None:
         actor = self.actor
-        wanted = self.keeps
         self.keeps = False
         actor.node.withdraw_names(actor, keep=False)
         actor.node.forget_keeper(self)
         self._ended.set()
-        if wanted and actor.error is not None and actor.has_started:
-            actor.node.escalate(actor, actor.error)
+        if self.failure is not None:
+            actor.node.escalate(actor, self.failure)
 
     def request_stop(self, deadline: float) -> None:
         """Stop the service in order, for good."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, cast
 import trio
 
 from trionet.config import NodeConfig
-from trionet.errors import NodeStopping, NoSuchService, StartFailed
+from trionet.errors import NodeStopping, NoSuchService, ServiceRestarting, StartFailed
 from trionet.handle import MAX_LOCAL, Handle, check_name
 from trionet.kernel.actor import Actor, Life
 from trionet.kernel.context import current_actor
@@ -125,10 +125,12 @@ class Lifecycle(Naming):
             raise NodeStopping(f"{self.config.name} is stopping; {spec} was not started")
         actor = Actor(self._as_node(), self._new_handle(), spec, parent)
         if name is not None:
-            self._reserve(check_name(name))
+            check_name(name)
+        keeper = None if restart is None or restart.when == "never" else Keeper(actor, restart)
+        if name is not None:
+            self._reserve(name, actor)
             actor.names = (name,)
             actor.exclusive = exclusive
-        keeper = None if restart is None else Keeper(actor, restart)
         owner = self._roots if parent is None else parent.adopted()
         owner[actor.handle] = keeper or actor
         self.actors[actor.handle.local] = actor
@@ -144,7 +146,6 @@ class Lifecycle(Naming):
         actor.names = former.names
         actor.exclusive = former.exclusive
         actor.keeper = former.keeper
-        actor.predecessor = former.handle
         self.actors[actor.handle.local] = actor
         return actor
 
@@ -182,17 +183,21 @@ class Lifecycle(Naming):
 
     async def _end(self, target: Any, *, kill: bool) -> None:
         address = target_of(target)
+        where: Actor | Handle | None = None
         try:
             where = self.locate(address)
+        except ServiceRestarting:
+            living = self._restarting(cast("str", address))
         except NoSuchService:
             if isinstance(address, str) and not address.startswith(":"):
                 raise
             await trio.lowlevel.checkpoint()
             return
-        if not isinstance(where, Actor):
-            await self.network.stop(where, kill=kill)
-            return
-        living = where.keeper or where
+        else:
+            if not isinstance(where, Actor):
+                await self.network.stop(where, kill=kill)
+                return
+            living = where.keeper or where
         if kill:
             living.kill()
         else:
@@ -201,6 +206,12 @@ class Lifecycle(Naming):
             await trio.lowlevel.checkpoint_if_cancelled()
         else:
             await living.wait_ended()
+
+    def _restarting(self, name: str) -> Keeper:
+        """Who is about to start the owner of a name again."""
+        reserved = self.local_names.reservation(name)
+        assert reserved is not None
+        return cast("Keeper", reserved.holder)
 
     # the end of services
 
@@ -229,7 +240,7 @@ class Lifecycle(Naming):
     def escalate(self, actor: Actor, error: BaseException) -> None:
         """A service failed for good: its starter deals with it, or the log does."""
         parent = actor.parent
-        if parent is None or parent.life is not Life.RUNNING or parent.nursery is None:
+        if parent is None or not parent.accepting or parent.nursery is None:
             _log.error("%s failed", actor.describe(), exc_info=error)
             return
         assert parent.instance is not None

@@ -33,10 +33,11 @@ from trionet.kernel.dead_letters import DeadLetter, DeadLetters
 from trionet.kernel.deadlines import Deadlines
 from trionet.kernel.deadlock import find_circle
 from trionet.kernel.names import NameTable
-from trionet.kernel.network import Network, Outgoing, SingleNode
+from trionet.kernel.network import Network, Outgoing
 from trionet.kernel.reference import make_reference
 from trionet.kernel.request import Request, State
 from trionet.kernel.seams import Seams
+from trionet.kernel.single_node import SingleNode
 from trionet.message import snapshot_arguments
 
 #: Seconds after which a caller lets other tasks run, at the latest.

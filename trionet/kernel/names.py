@@ -21,10 +21,14 @@ class Reserved:
     """A name that nobody else may take, whose owner is not there (yet, or for now).
 
     Args:
+        holder: for whom it is reserved: a service that starts, or who keeps one alive through its restarts.
         restarting: the owner failed and is about to be started again.
+        former: the handle of the failed owner.
     """
 
-    restarting: bool
+    holder: object
+    restarting: bool = False
+    former: Handle | None = None
 
 
 class NameTable(Generic[T]):
@@ -34,7 +38,7 @@ class NameTable(Generic[T]):
         self._entries: dict[str, tuple[Handle, T] | Reserved] = {}
         self._awaited: dict[str, trio.Event] = {}
 
-    def reserve(self, name: str) -> None:
+    def reserve(self, name: str, holder: object) -> None:
         """Keep a name for a service that is starting.
 
         Raises:
@@ -43,11 +47,11 @@ class NameTable(Generic[T]):
         entry = self._entries.get(name)
         if entry is not None:
             raise NameTaken(name, None if isinstance(entry, Reserved) else entry[0])
-        self._entries[name] = Reserved(restarting=False)
+        self._entries[name] = Reserved(holder)
 
-    def keep_for_restart(self, name: str) -> None:
+    def keep_for_restart(self, name: str, holder: object, former: Handle) -> None:
         """Take the name from its owner, but keep it reserved."""
-        self._entries[name] = Reserved(restarting=True)
+        self._entries[name] = Reserved(holder, True, former)
 
     def announce(self, name: str, handle: Handle, owner: T) -> None:
         """Give a name to its owner and tell who waits for it."""
@@ -70,10 +74,15 @@ class NameTable(Generic[T]):
         entry = self._entries.get(name)
         return None if entry is None or isinstance(entry, Reserved) else entry[1]
 
+    def reservation(self, name: str) -> Reserved | None:
+        """The reservation of the name, if it is reserved."""
+        entry = self._entries.get(name)
+        return entry if isinstance(entry, Reserved) else None
+
     def is_restarting(self, name: str) -> bool:
         """Tell whether the owner failed and is about to be started again."""
-        entry = self._entries.get(name)
-        return isinstance(entry, Reserved) and entry.restarting
+        reserved = self.reservation(name)
+        return reserved is not None and reserved.restarting
 
     def names(self) -> dict[str, Handle]:
         """All names that have an owner, sorted."""
@@ -86,6 +95,7 @@ class NameTable(Generic[T]):
 
         Cancellation: leaves nothing behind.
         """
+        await trio.lowlevel.checkpoint()
         while (handle := self.handle(name)) is None:
             event = self._awaited.setdefault(name, trio.Event())
             try:

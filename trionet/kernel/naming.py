@@ -13,6 +13,7 @@ from trionet.errors import NameTaken, NoSuchService
 from trionet.handle import Handle, check_name, is_local_name
 from trionet.kernel.actor import Actor
 from trionet.kernel.messaging import Messaging
+from trionet.kernel.names import Reserved
 from trionet.kernel.reference import target_of
 
 
@@ -60,15 +61,17 @@ class Naming(Messaging):
             NoSuchService: if the target is no living service of this node.
             ValueError: if the name is malformed.
         """
+        await trio.lowlevel.checkpoint()
         actor = self.locate(target_of(target))
         if not isinstance(actor, Actor):
             raise NoSuchService(
                 f"{actor} is not on this node; its own node registers names for it", executed=False
             )
         if check_name(name) in actor.names and self.lookup(name) == actor.handle:
-            await trio.lowlevel.checkpoint()
             return
-        self._reserve(name)
+        if not actor.accepting:
+            raise NoSuchService(f"{actor.describe()} is ending", executed=False)
+        self._reserve(name, actor)
         actor.names += (name,)
         actor.exclusive = actor.exclusive or exclusive
         try:
@@ -76,6 +79,10 @@ class Naming(Messaging):
         except NameTaken:
             actor.names = tuple(each for each in actor.names if each != name)
             raise
+        finally:
+            self._end_reservation(name, actor)
+        if not actor.accepting:
+            raise NoSuchService(f"{actor.describe()} has ended meanwhile", executed=False)
 
     def unregister(self, name: str) -> None:
         """Take a name from a service of this node.
@@ -90,11 +97,19 @@ class Naming(Messaging):
         actor.names = tuple(each for each in actor.names if each != name)
         self._withdraw(name, actor, keep=False)
 
-    def _reserve(self, name: str) -> None:
-        if is_local_name(name):
-            self.local_names.reserve(name)
-        elif (owner := self.network.lookup(name)) is not None:
+    def _reserve(self, name: str, actor: Actor) -> None:
+        """Keep a name from all others of this node, be it local or global."""
+        if not is_local_name(name) and (owner := self.network.lookup(name)) is not None:
             raise NameTaken(name, owner)
+        self.local_names.reserve(name, _holder(actor))
+
+    def _reserved_for(self, name: str, actor: Actor) -> Reserved | None:
+        reserved = self.local_names.reservation(name)
+        return None if reserved is None or reserved.holder is not _holder(actor) else reserved
+
+    def _end_reservation(self, name: str, actor: Actor) -> None:
+        if self._reserved_for(name, actor) is not None:
+            self.local_names.withdraw(name)
 
     async def announce(self, actor: Actor) -> None:
         """Make the names of a service known; the last step of its start.
@@ -108,8 +123,15 @@ class Naming(Messaging):
     async def _announce_name(self, actor: Actor, name: str) -> None:
         if is_local_name(name):
             self.local_names.announce(name, actor.handle, actor)
-        else:
-            await self.network.register(name, actor, exclusive=actor.exclusive, replacing=actor.predecessor)
+            return
+        reserved = self._reserved_for(name, actor)
+        former = None if reserved is None else reserved.former
+        try:
+            await self.network.register(name, actor, exclusive=actor.exclusive, replacing=former)
+            self._end_reservation(name, actor)
+        finally:
+            if not actor.accepting:  # it has ended meanwhile, and gave back a name that it did not have yet
+                self.network.withdraw(name, actor.handle, keep=False)
 
     def withdraw_names(self, actor: Actor, *, keep: bool) -> None:
         """Take all names from a service that is ending; keep them for its successor, or free them."""
@@ -118,9 +140,59 @@ class Naming(Messaging):
         self.network.leave_groups(actor.handle)
 
     def _withdraw(self, name: str, actor: Actor, *, keep: bool) -> None:
-        if not is_local_name(name):
-            self.network.withdraw(name, actor.handle, keep=keep)
-        elif keep:
-            self.local_names.keep_for_restart(name)
-        elif self.local_names.handle(name) in (None, actor.handle):
+        reserved = self._reserved_for(name, actor)
+        former = None if reserved is None else reserved.former
+        if is_local_name(name):
+            if reserved is None and self.local_names.handle(name) != actor.handle:
+                return  # it has gone already, and may be another's by now
+        else:
+            if former is None or not keep:
+                self.network.withdraw(name, actor.handle, keep=keep)
+            if former is not None and not keep:
+                self.network.withdraw(name, former, keep=False)
+            if reserved is None and not keep:
+                return
+        if keep:
+            self.local_names.keep_for_restart(name, _holder(actor), former or actor.handle)
+        else:
             self.local_names.withdraw(name)
+
+    # groups
+
+    def join_group(self, group: str, target: Any) -> None:
+        """Make a service of this node member of a group; it leaves when it ends.
+
+        Args:
+            group: a global name; groups and names do not collide.
+            target: a reference, handle or name.
+
+        Raises:
+            NoSuchService: if it is no living service of this node.
+            ValueError: if the name of the group is malformed.
+        """
+        self.network.join_group(self._group_name(group), self._own(target).handle)
+
+    def leave_group(self, group: str, target: Any) -> None:
+        """End the membership of a service of this node.
+
+        Raises:
+            NoSuchService: if it is no living service of this node.
+            ValueError: if the name of the group is malformed.
+        """
+        self.network.leave_group(self._group_name(group), self._own(target).handle)
+
+    def _group_name(self, group: str) -> str:
+        if is_local_name(check_name(group)):
+            raise ValueError(f"{group!r} is no name of a group: expected a global name, without the dot")
+        return group
+
+    def _own(self, target: Any) -> Actor:
+        actor = self.locate(target_of(target))
+        if not isinstance(actor, Actor):
+            raise NoSuchService(f"{actor} is not on this node", executed=False)
+        return actor
+
+
+def _holder(actor: Actor) -> object:
+    """For whom names are reserved: the one that stays the same through all restarts."""
+    return actor.keeper or actor

@@ -1,20 +1,20 @@
-"""The one hook through which the kernel sees other nodes, and what stands there when there are none.
+"""The one hook through which the kernel sees other nodes.
 
-Duty: the protocol :class:`Network`, and :class:`SingleNode`, which implements it for harbor id 0: no
-sockets at all, global names known on this node, every remote handle down.
+Duty: what the kernel asks of a network (:class:`Network`), and the part of it that user code sees
+(:class:`Cluster`).  :class:`trionet.kernel.single_node.SingleNode` stands there when there is none.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
+import trio
 
-from trionet.errors import NodeDown
+from trionet.cluster_events import ClusterEvent
 from trionet.handle import Handle
-from trionet.kernel.names import NameTable
 from trionet.kernel.watch import Exit
 
 if TYPE_CHECKING:
@@ -50,10 +50,55 @@ class Outgoing:
     parent: Request | None
 
 
-class Network(Protocol):
-    """Other nodes, as the kernel sees them."""
+class Cluster(Protocol):
+    """The cluster, as code on a node sees it; there is one also on a node without a network."""
 
-    harbor: int
+    @property
+    def harbor(self) -> int:
+        """The harbor id of this node; 0 without a network."""
+
+    def nodes(self) -> dict[int, str]:
+        """The nodes of the cluster: harbor id and address, this one included."""
+
+    def linked(self) -> tuple[int, ...]:
+        """The harbor ids of the nodes to which there is a link, sorted."""
+
+    async def wait_connected(self, harbor: int) -> None:
+        """Wait until there is a link to another node.
+
+        Cancellation: leaves nothing behind.
+
+        Raises:
+            NodeDown: if this node has no network.
+        """
+
+    async def wait_disconnected(self, harbor: int) -> None:
+        """Wait until there is no link to another node; returns at once if there is none.
+
+        Cancellation: leaves nothing behind.
+        """
+
+    async def wait_master_lost(self) -> None:
+        """Wait until the connection to the master is lost; returns at once if it is.
+
+        Cancellation: leaves nothing behind.
+
+        Raises:
+            NodeDown: if this node has no network, and so no master.
+        """
+
+    def events(self) -> AbstractAsyncContextManager[trio.MemoryReceiveChannel[ClusterEvent]]:
+        """Open a stream of what happens in the cluster from now on: nodes, master, names, groups."""
+
+    def members(self, group: str) -> tuple[Handle, ...]:
+        """The members of a group, sorted, from the local copy of the table."""
+
+    def groups(self) -> tuple[str, ...]:
+        """The groups that have members, sorted."""
+
+
+class Network(Cluster, Protocol):
+    """Other nodes, as the kernel sees them."""
 
     def incarnation(self, harbor: int) -> int:
         """The present incarnation of another node.
@@ -101,7 +146,10 @@ class Network(Protocol):
         """
 
     def withdraw(self, name: str, handle: Handle, *, keep: bool) -> None:
-        """Give back a global name of a service of this node, or keep it for the restart of that service."""
+        """Give back a global name of a service of this node, or keep it for the restart of that service.
+
+        It does nothing where that service neither has the name, nor has it kept, nor is registering it.
+        """
 
     def is_restarting(self, name: str) -> bool:
         """Tell whether the name is kept for a service of this node that is about to be started again."""
@@ -123,96 +171,3 @@ class Network(Protocol):
 
     def leaving(self) -> None:
         """The node begins to stop: give up its names and announce the goodbye."""
-
-
-class SingleNode:
-    """No network: harbor id 0."""
-
-    harbor = 0
-
-    def __init__(self) -> None:
-        self._names: NameTable[Actor] = NameTable()
-        self._groups: dict[str, dict[Handle, None]] = {}
-
-    def incarnation(self, harbor: int) -> int:
-        """There is no other node."""
-        self._down(f"harbor {harbor}")
-
-    async def call(self, message: Outgoing) -> Any:
-        """There is no other node."""
-        self._down(str(message.target))
-
-    async def send(self, message: Outgoing) -> None:
-        """There is no other node."""
-        self._down(str(message.target))
-
-    def send_nowait(self, message: Outgoing) -> None:
-        """There is no other node."""
-        self._down(str(message.target))
-
-    def watch(self, handle: Handle, tell: Callable[[Exit], None]) -> Callable[[], None]:
-        """What lives on another node is down."""
-        tell(Exit(handle, "node down"))
-        return lambda: None
-
-    async def stop(self, handle: Handle, *, kill: bool) -> None:
-        """There is no other node."""
-        self._down(str(handle))
-
-    def lookup(self, name: str) -> Handle | None:
-        """The owner of a global name."""
-        return self._names.handle(name)
-
-    def global_names(self) -> dict[str, Handle]:
-        """All global names, sorted."""
-        return self._names.names()
-
-    async def register(self, name: str, actor: Actor, *, exclusive: bool, replacing: Handle | None) -> None:
-        """Register a global name."""
-        if replacing is None or not self._names.is_restarting(name):
-            self._names.reserve(name)
-        self._names.announce(name, actor.handle, actor)
-
-    def withdraw(self, name: str, handle: Handle, *, keep: bool) -> None:
-        """Give back a global name, or keep it."""
-        if keep:
-            self._names.keep_for_restart(name)
-        elif self._names.handle(name) == handle or self._names.is_restarting(name):
-            self._names.withdraw(name)
-
-    def is_restarting(self, name: str) -> bool:
-        """Tell whether the name is kept for a service that is about to be started again."""
-        return self._names.is_restarting(name)
-
-    async def wait_for_name(self, name: str) -> Handle:
-        """Wait until a global name has an owner."""
-        return await self._names.wait(name)
-
-    def join_group(self, group: str, handle: Handle) -> None:
-        """Make a service member of a group."""
-        self._groups.setdefault(group, {})[handle] = None
-
-    def leave_group(self, group: str, handle: Handle) -> None:
-        """End a membership."""
-        members = self._groups.get(group, {})
-        members.pop(handle, None)
-        if not members:
-            self._groups.pop(group, None)
-
-    def leave_groups(self, handle: Handle) -> None:
-        """A service has ended: it is no member of anything any more."""
-        for group in [group for group, members in self._groups.items() if handle in members]:
-            self.leave_group(group, handle)
-
-    @asynccontextmanager
-    async def running(self, node: Node) -> AsyncIterator[None]:
-        """There is nothing to take part in."""
-        yield
-
-    def leaving(self) -> None:
-        """Global names go with their services."""
-
-    def _down(self, what: str) -> NoReturn:
-        raise NodeDown(
-            f"{what} is on another node, and this one has no network (harbor id 0)", executed=False
-        )

@@ -19,7 +19,7 @@ from trionet.kernel.actor import Actor, only_one
 from trionet.kernel.command import Command
 from trionet.kernel.lifecycle import Lifecycle
 from trionet.kernel.monitor import Monitor
-from trionet.kernel.network import Network
+from trionet.kernel.network import Cluster, Network
 from trionet.kernel.outcomes import split_cancelled
 from trionet.kernel.reference import make_reference, target_of
 from trionet.kernel.seams import Seams
@@ -52,7 +52,7 @@ class Node(Lifecycle):
         return self.network.harbor
 
     @property
-    def cluster(self) -> Network:
+    def cluster(self) -> Cluster:
         """The cluster as this node sees it: nodes, links, groups, events; also without one."""
         return self.network
 

@@ -6,12 +6,15 @@ Duty: the decision, as pure code; the restart itself is done by :mod:`trionet.ke
 from __future__ import annotations
 
 from collections import deque
-from typing import Literal
+from typing import Final, Literal
 
 import attrs
 from attrs import field, validators
 
 from trionet.kernel.watch import Exit
+
+#: The delay doubles so many times; after that it is beyond any longest delay, and soon beyond any number.
+MOST_DOUBLINGS: Final = 60
 
 
 @attrs.frozen
@@ -57,4 +60,4 @@ class RestartHistory:
             return None
         earlier = len(self._times)
         self._times.append(now)
-        return float(min(self.policy.delay * 2**earlier, self.policy.longest_delay))
+        return min(self.policy.delay * 2.0 ** min(earlier, MOST_DOUBLINGS), float(self.policy.longest_delay))

@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
 from trionet.cluster_config import ClusterConfig
+from trionet.cluster_events import ClusterEvent
 from trionet.errors import ClusterError, ConfigError, HarborTaken, MasterUnreachable, NodeDown, Superseded
 from trionet.handle import Handle
+from trionet.kernel.event_streams import EventStreams
 from trionet.kernel.network import Outgoing
 from trionet.kernel.reference import make_reference
 from trionet.kernel.service import SERVICE_CLASSES
 from trionet.kernel.watch import Exit
 from trionet.net.asks import Asks
-from trionet.net.events import ClusterEvent, EventStreams
 from trionet.net.identity import Identity, read_secrets
 from trionet.net.links import Links
 from trionet.net.master import MasterTask
@@ -424,7 +425,7 @@ class Harbor:
                 if isinstance(event, effects.MasterLost):
                     return
 
-    def events(self) -> Any:
+    def events(self) -> AbstractAsyncContextManager[trio.MemoryReceiveChannel[ClusterEvent]]:
         """Open a stream of the changes in the cluster: nodes, master, names, groups."""
         return self._events.subscribe()
 
@@ -436,6 +437,3 @@ def _read_tls(config: ClusterConfig) -> Tls | None:
         return Tls.mutual(config.tls_certificate, config.tls_key, config.tls_authority)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         raise ConfigError([f"cluster.tls_*: the files cannot be used: {error}"]) from error
-
-
-__all__ = ["ClusterEvent", "Harbor"]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from random import Random
 
 import attrs
 import trio
@@ -15,7 +14,7 @@ import trio
 from trionet.cluster_config import ClusterConfig
 from trionet.config import NodeConfig
 from trionet.kernel.node import Node, open_node
-from trionet.kernel.seams import simulated
+from trionet.kernel.seams import Random, simulated
 from trionet.net.harbor import Harbor
 from trionet.testing.determinism import seeded_scheduler
 from trionet.testing.network import SimulatedNetwork

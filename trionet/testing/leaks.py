@@ -14,7 +14,7 @@ from trio.lowlevel import Task
 from trionet.kernel.calls import LocalCall
 from trionet.kernel.deadlines import Deadlines
 from trionet.kernel.names import NameTable
-from trionet.kernel.network import SingleNode
+from trionet.kernel.single_node import SingleNode
 from trionet.kernel.node import Node
 from trionet.kernel.request import Request
 

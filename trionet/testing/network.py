@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import count
-from random import Random
 
 import trio
 
+from trionet.kernel.seams import Random
 from trionet.net.transport import Connection
 
 #: Bytes on their way in one direction of a stream before the sender waits.

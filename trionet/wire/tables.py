@@ -12,6 +12,7 @@ from typing import Final
 
 import attrs
 
+from trionet.cluster_events import Leaving as Leaving
 from trionet.handle import MAX_HARBOR, Handle, check_name, is_local_name
 from trionet.wire.schema import (
     COUNT,

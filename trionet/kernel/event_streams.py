@@ -9,14 +9,12 @@ from typing import Final
 
 import trio
 
-from trionet.wire import effects
-
-ClusterEvent = effects.Event
+from trionet.cluster_events import ClusterEvent
 
 #: Events that a subscriber may lag behind before further ones are dropped for it.
 SUBSCRIBER_BUFFER: Final = 10_000
 
-_log = logging.getLogger("trionet.harbor")
+_log = logging.getLogger("trionet.cluster")
 
 
 class EventStreams:
