@@ -74,6 +74,22 @@ class NodeStopping(TrionetError):
     """The node is stopping and starts nothing new."""
 
 
+class ClusterError(TrionetError):
+    """The node cannot be, or no longer be, a part of the cluster."""
+
+
+class HarborTaken(ClusterError):
+    """The harbor id belongs to another node, which answered when the master asked it."""
+
+
+class Superseded(ClusterError):
+    """Another node has taken the harbor id, because this one could not be reached."""
+
+
+class MasterUnreachable(ClusterError):
+    """The master did not admit the node within the join timeout."""
+
+
 class InternalError(TrionetError):
     """A bug of trionet itself; it takes the node down."""
 

@@ -14,9 +14,9 @@ from trio.lowlevel import Task
 from trionet.kernel.calls import LocalCall
 from trionet.kernel.deadlines import Deadlines
 from trionet.kernel.names import NameTable
-from trionet.kernel.single_node import SingleNode
 from trionet.kernel.node import Node
 from trionet.kernel.request import Request
+from trionet.kernel.single_node import SingleNode
 
 #: The tasks that a node runs for itself, by the code of their functions.
 _OWN_TASKS = {Deadlines.run.__code__}
