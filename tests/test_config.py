@@ -92,6 +92,10 @@ def test_the_users_table_is_deeply_read_only_and_detached() -> None:
         app["db"]["x"] = 1
 
 
+def test_what_the_users_table_holds_is_not_shown() -> None:
+    assert "secret" not in repr(NodeConfig(app={"key": "secret"}))
+
+
 def test_settings_can_be_compared_and_hashed() -> None:
     first, second = NodeConfig(app={"a": 1}), NodeConfig(app={"a": 1})
     assert first == second

@@ -153,7 +153,9 @@ class NodeConfig:
     message_size: int = field(default=16 * 1024 * 1024, validator=count("bytes"))
     message_depth: int = field(default=64, validator=count("containers"))
     dead_letter_log_rate: int = field(default=10, validator=count("lines a second"))
-    app: Mapping[str, Any] = field(factory=dict, converter=_frozen_table, validator=_free_table, hash=False)
+    app: Mapping[str, Any] = field(
+        factory=dict, converter=_frozen_table, validator=_free_table, hash=False, repr=False
+    )
 
     @property
     def limits(self) -> Limits:
