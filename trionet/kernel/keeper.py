@@ -83,7 +83,7 @@ class Keeper:
     def _give_up(self) -> None:
         actor = self.actor
         self.keeps = False
-        actor.node.withdraw_names(actor, keep=False)
+        actor.node.free_kept_names(actor)
         actor.node.forget_keeper(self)
         self._ended.set()
         if self.failure is not None:

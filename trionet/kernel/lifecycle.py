@@ -184,6 +184,7 @@ class Lifecycle(Naming):
     async def _end(self, target: Any, *, kill: bool) -> None:
         address = target_of(target)
         where: Actor | Handle | None = None
+        living: Actor | Keeper
         try:
             where = self.locate(address)
         except ServiceRestarting:

@@ -50,7 +50,7 @@ class NameTable(Generic[T]):
         self._entries[name] = Reserved(holder)
 
     def keep_for_restart(self, name: str, holder: object, former: Handle) -> None:
-        """Take the name from its owner, but keep it reserved."""
+        """Take the name from its owner, but keep it reserved for the successor."""
         self._entries[name] = Reserved(holder, True, former)
 
     def announce(self, name: str, handle: Handle, owner: T) -> None:

@@ -80,7 +80,7 @@ class Naming(Messaging):
             actor.names = tuple(each for each in actor.names if each != name)
             raise
         finally:
-            self._end_reservation(name, actor)
+            self._free(name, actor)
         if not actor.accepting:
             raise NoSuchService(f"{actor.describe()} has ended meanwhile", executed=False)
 
@@ -107,10 +107,6 @@ class Naming(Messaging):
         reserved = self.local_names.reservation(name)
         return None if reserved is None or reserved.holder is not _holder(actor) else reserved
 
-    def _end_reservation(self, name: str, actor: Actor) -> None:
-        if self._reserved_for(name, actor) is not None:
-            self.local_names.withdraw(name)
-
     async def announce(self, actor: Actor) -> None:
         """Make the names of a service known; the last step of its start.
 
@@ -128,7 +124,8 @@ class Naming(Messaging):
         former = None if reserved is None else reserved.former
         try:
             await self.network.register(name, actor, exclusive=actor.exclusive, replacing=former)
-            self._end_reservation(name, actor)
+            if reserved is not None:
+                self.local_names.withdraw(name)
         finally:
             if not actor.accepting:  # it has ended meanwhile, and gave back a name that it did not have yet
                 self.network.withdraw(name, actor.handle, keep=False)
@@ -140,22 +137,31 @@ class Naming(Messaging):
         self.network.leave_groups(actor.handle)
 
     def _withdraw(self, name: str, actor: Actor, *, keep: bool) -> None:
-        reserved = self._reserved_for(name, actor)
-        former = None if reserved is None else reserved.former
-        if is_local_name(name):
-            if reserved is None and self.local_names.handle(name) != actor.handle:
-                return  # it has gone already, and may be another's by now
-        else:
-            if former is None or not keep:
-                self.network.withdraw(name, actor.handle, keep=keep)
-            if former is not None and not keep:
-                self.network.withdraw(name, former, keep=False)
-            if reserved is None and not keep:
-                return
+        if self._reserved_for(name, actor) is not None:  # it never got so far as to have it
+            if not keep:
+                self._free(name, actor)
+            return
+        if not is_local_name(name):
+            self.network.withdraw(name, actor.handle, keep=keep)
+        elif self.local_names.handle(name) != actor.handle:
+            return
         if keep:
-            self.local_names.keep_for_restart(name, _holder(actor), former or actor.handle)
-        else:
+            self.local_names.keep_for_restart(name, _holder(actor), actor.handle)
+        elif is_local_name(name):
             self.local_names.withdraw(name)
+
+    def free_kept_names(self, actor: Actor) -> None:
+        """Free the names that were kept for the successor of a service: there will be none."""
+        for name in actor.names:
+            self._free(name, actor)
+
+    def _free(self, name: str, actor: Actor) -> None:
+        reserved = self._reserved_for(name, actor)
+        if reserved is None:
+            return
+        if reserved.former is not None and not is_local_name(name):
+            self.network.withdraw(name, reserved.former, keep=False)
+        self.local_names.withdraw(name)
 
     # groups
 

@@ -349,8 +349,10 @@ class Harbor:
         if keep:
             self._kept.setdefault(name, handle)
             return
-        owner = self._kept.pop(name, handle)
-        self._slave.apply(self.machine.unregister(name, owner, trio.current_time()))
+        if self._kept.get(name, handle) != handle:
+            return  # kept for another service
+        self._kept.pop(name, None)
+        self._slave.apply(self.machine.unregister(name, handle, trio.current_time()))
 
     async def wait_for_name(self, name: str) -> Handle:
         """Wait until a global name has an owner.

@@ -2,25 +2,24 @@
 
 Duty: everything that a simulation puts in the place of what is outside.
 
-Theory of operation.  Time comes from Trio's mock clock, which jumps to the next deadline as soon as every
-task waits.  Chance comes from the seams of the node.  What is left is the order in which Trio runs the tasks
-that are ready in one round: Trio shuffles them, unless two names of its module ``_run`` say otherwise.  Those
-two are touched here and nowhere else, and a test fails when Trio changes them.
+Time comes from the mock clock of Trio, which jumps to the next deadline as soon as every task waits.  Chance
+comes from the seams of the node.  What is left is the order in which Trio runs the tasks that are ready in one
+round; :mod:`trionet.testing.determinism` seeds it.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import trio
 import trio.testing
-from trio._core import _run as trio_run
 
 from trionet.config import NodeConfig
 from trionet.kernel.node import Node, open_node
 from trionet.kernel.seams import simulated
+from trionet.testing.determinism import seeded_scheduler
 from trionet.testing.leaks import assert_no_leaks
 
 T = TypeVar("T")
@@ -77,19 +76,5 @@ def run_simulated(
     """
     if clock is None:
         clock = trio.testing.MockClock(autojump_threshold=0)
-    with _seeded_scheduler(seed):
+    with seeded_scheduler(seed):
         return trio.run(function, *args, clock=clock, instruments=instruments)
-
-
-@contextmanager
-def _seeded_scheduler(seed: int) -> Iterator[None]:
-    """Let Trio run what is ready in an order that only depends on the seed."""
-    internals: Any = trio_run
-    before = internals._ALLOW_DETERMINISTIC_SCHEDULING, internals._r.getstate()
-    internals._ALLOW_DETERMINISTIC_SCHEDULING = True
-    internals._r.seed(seed)
-    try:
-        yield
-    finally:
-        internals._ALLOW_DETERMINISTIC_SCHEDULING = before[0]
-        internals._r.setstate(before[1])
