@@ -2,24 +2,45 @@
 
 The layers, lowest first; each imports only what stands before it:
 
-* values: :mod:`~trionet.handle`, :mod:`~trionet.errors`, :mod:`~trionet.message`, :mod:`~trionet.config`
+* values: :mod:`~trionet.handle`, :mod:`~trionet.errors`, :mod:`~trionet.message`, :mod:`~trionet.config`,
+  :mod:`~trionet.cluster_config`, :mod:`~trionet.cluster_events`
 * ``wire`` (bytes in, events out; no Trio) and ``kernel`` (services on one node; no sockets, no bytes)
 * ``net`` (links, harbor, master and slave)
 * ``services`` (ready-made services, written with the names below)
-* :mod:`~trionet.run` and ``cli``
+* :mod:`~trionet.program` and ``cli``
 
 Everything that is public is named here, in ``trionet.testing`` or in ``trionet.services``.
 """
 
+from types import FunctionType
+
 from trionet._version import __version__ as __version__
+from trionet.cluster_config import ClusterConfig as ClusterConfig
+from trionet.cluster_events import ClusterEvent as ClusterEvent
+from trionet.cluster_events import GroupChanged as GroupChanged
+from trionet.cluster_events import Leaving as Leaving
+from trionet.cluster_events import MasterBack as MasterBack
+from trionet.cluster_events import MasterLost as MasterLost
+from trionet.cluster_events import NameAdded as NameAdded
+from trionet.cluster_events import NameRemoved as NameRemoved
+from trionet.cluster_events import NodeGone as NodeGone
+from trionet.cluster_events import NodeUp as NodeUp
+from trionet.config import LogConfig as LogConfig
 from trionet.config import NodeConfig as NodeConfig
+from trionet.configfile import load_settings as load_settings
+from trionet.configfile import Override as Override
+from trionet.configfile import ServiceConfig as ServiceConfig
+from trionet.configfile import Settings as Settings
 from trionet.errors import BadArguments as BadArguments
 from trionet.errors import BadMessage as BadMessage
 from trionet.errors import CallError as CallError
+from trionet.errors import ClusterError as ClusterError
 from trionet.errors import ConfigError as ConfigError
 from trionet.errors import DeadlineExceeded as DeadlineExceeded
 from trionet.errors import Deadlock as Deadlock
+from trionet.errors import HarborTaken as HarborTaken
 from trionet.errors import InternalError as InternalError
+from trionet.errors import MasterUnreachable as MasterUnreachable
 from trionet.errors import NameTaken as NameTaken
 from trionet.errors import NodeDown as NodeDown
 from trionet.errors import NodeStopping as NodeStopping
@@ -31,17 +52,19 @@ from trionet.errors import ServiceBusy as ServiceBusy
 from trionet.errors import ServiceExited as ServiceExited
 from trionet.errors import ServiceRestarting as ServiceRestarting
 from trionet.errors import StartFailed as StartFailed
+from trionet.errors import Superseded as Superseded
 from trionet.errors import TrionetError as TrionetError
 from trionet.handle import Handle as Handle
 from trionet.kernel.command import BoundCommand as BoundCommand
 from trionet.kernel.command import Command as Command
 from trionet.kernel.command import command as command
-from trionet.kernel.context import RequestInfo as RequestInfo
 from trionet.kernel.context import current_request as current_request
+from trionet.kernel.context import RequestInfo as RequestInfo
 from trionet.kernel.dead_letters import DeadLetter as DeadLetter
 from trionet.kernel.dead_letters import DeadLetters as DeadLetters
-from trionet.kernel.deferred import Reply as Reply
 from trionet.kernel.deferred import defer as defer
+from trionet.kernel.deferred import Reply as Reply
+from trionet.kernel.network import Cluster as Cluster
 from trionet.kernel.node import Node as Node
 from trionet.kernel.node import open_node as open_node
 from trionet.kernel.service import Service as Service
@@ -53,13 +76,21 @@ from trionet.kernel.statistics import ServiceStatistics as ServiceStatistics
 from trionet.kernel.supervise import Restart as Restart
 from trionet.kernel.watch import Exit as Exit
 from trionet.kernel.watch import Watch as Watch
+from trionet.logs import ServiceFilter as ServiceFilter
+from trionet.logs import setup_logging as setup_logging
 from trionet.message import value as value
+from trionet.net.harbor import Harbor as Harbor
+from trionet.program import run as run
 
 __all__ = [
     "BadArguments",
     "BadMessage",
     "BoundCommand",
     "CallError",
+    "Cluster",
+    "ClusterConfig",
+    "ClusterError",
+    "ClusterEvent",
     "Command",
     "ConfigError",
     "DeadLetter",
@@ -67,9 +98,19 @@ __all__ = [
     "DeadlineExceeded",
     "Deadlock",
     "Exit",
+    "GroupChanged",
     "Handle",
     "HandlerStatistics",
+    "Harbor",
+    "HarborTaken",
     "InternalError",
+    "Leaving",
+    "LogConfig",
+    "MasterBack",
+    "MasterLost",
+    "MasterUnreachable",
+    "NameAdded",
+    "NameRemoved",
     "NameTaken",
     "NoReply",
     "NoSuchCommand",
@@ -77,26 +118,36 @@ __all__ = [
     "Node",
     "NodeConfig",
     "NodeDown",
+    "NodeGone",
     "NodeStatistics",
     "NodeStopping",
+    "NodeUp",
+    "Override",
     "RemoteError",
     "Reply",
     "RequestInfo",
     "Restart",
     "Service",
     "ServiceBusy",
+    "ServiceConfig",
     "ServiceExited",
+    "ServiceFilter",
     "ServiceRestarting",
     "ServiceStatistics",
+    "Settings",
     "Spec",
     "StartFailed",
+    "Superseded",
     "TrionetError",
     "Watch",
     "__version__",
     "command",
     "current_request",
     "defer",
+    "load_settings",
     "open_node",
+    "run",
+    "setup_logging",
     "spec",
     "value",
 ]
@@ -106,7 +157,7 @@ def _claim_public_names() -> None:
     """Let each public name say that it lives here: in error texts, logs and the reference."""
     for name in __all__:
         thing = globals()[name]
-        if hasattr(thing, "__module__"):
+        if isinstance(thing, type | FunctionType):  # a union of classes belongs to nobody
             thing.__module__ = __name__
 
 

@@ -15,9 +15,9 @@ import trio
 import trio.testing
 
 from trionet import Node, NodeConfig, Service, command, open_node
-from trionet.run import Stage, StopSignals, run, run_node
+from trionet.program import Stage, StopSignals, run, run_node
 
-program: ModuleType = sys.modules["trionet.run"]
+program: ModuleType = sys.modules["trionet.program"]
 
 
 class Lingering(Service):

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from trionet._version import __version__
-from trionet.run import EXIT_OK, Stage, StopSignals
+from trionet.program import EXIT_OK, Stage, StopSignals
 
 #: Each command with its module, which has it as a Typer of one command named ``app``.
 COMMANDS: Final = {

@@ -20,7 +20,7 @@ from trionet.cli.script import add_import_path
 from trionet.config import thaw
 from trionet.configfile import Settings, section_rules
 from trionet.errors import ConfigError
-from trionet.run import EXIT_USAGE
+from trionet.program import EXIT_USAGE
 
 EXAMPLES: Final = """\
 [bold]Examples[/bold]

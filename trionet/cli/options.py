@@ -9,7 +9,7 @@ import typer
 
 from trionet.configfile import Override, Settings, load_settings
 from trionet.errors import ConfigError
-from trionet.run import EXIT_USAGE
+from trionet.program import EXIT_USAGE
 
 SetOption: TypeAlias = Annotated[
     list[str] | None,

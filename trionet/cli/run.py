@@ -24,7 +24,7 @@ from trionet.errors import ConfigError, NameTaken, StartFailed
 from trionet.kernel.context import current_owner_label
 from trionet.kernel.node import Node
 from trionet.logs import setup_logging
-from trionet.run import EXIT_CRASH, EXIT_OK, EXIT_USAGE, Stage, StopSignals, run_node
+from trionet.program import EXIT_CRASH, EXIT_OK, EXIT_USAGE, Stage, StopSignals, run_node
 
 Main = Callable[..., Awaitable[object]]
 

@@ -36,7 +36,7 @@ EXIT_USAGE: Final = 2
 EXIT_CUT_OFF: Final = 75
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
-_log: Final = logging.getLogger(__name__)
+_log: Final = logging.getLogger("trionet.run")
 
 
 class Stage(enum.Enum):
