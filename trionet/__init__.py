@@ -27,10 +27,10 @@ from trionet.cluster_events import NodeGone as NodeGone
 from trionet.cluster_events import NodeUp as NodeUp
 from trionet.config import LogConfig as LogConfig
 from trionet.config import NodeConfig as NodeConfig
-from trionet.configfile import load_settings as load_settings
 from trionet.configfile import Override as Override
 from trionet.configfile import ServiceConfig as ServiceConfig
 from trionet.configfile import Settings as Settings
+from trionet.configfile import load_settings as load_settings
 from trionet.errors import BadArguments as BadArguments
 from trionet.errors import BadMessage as BadMessage
 from trionet.errors import CallError as CallError
@@ -58,12 +58,12 @@ from trionet.handle import Handle as Handle
 from trionet.kernel.command import BoundCommand as BoundCommand
 from trionet.kernel.command import Command as Command
 from trionet.kernel.command import command as command
-from trionet.kernel.context import current_request as current_request
 from trionet.kernel.context import RequestInfo as RequestInfo
+from trionet.kernel.context import current_request as current_request
 from trionet.kernel.dead_letters import DeadLetter as DeadLetter
 from trionet.kernel.dead_letters import DeadLetters as DeadLetters
-from trionet.kernel.deferred import defer as defer
 from trionet.kernel.deferred import Reply as Reply
+from trionet.kernel.deferred import defer as defer
 from trionet.kernel.network import Cluster as Cluster
 from trionet.kernel.node import Node as Node
 from trionet.kernel.node import open_node as open_node
