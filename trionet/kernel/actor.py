@@ -295,6 +295,8 @@ class Actor(HandlerEnds):
         for request in list(self.deferred or ()):
             text = f"{self.describe()} ended with a deferred reply open"
             request.fail(ServiceExited(text, executed=True))
+        for request in list(self.handlers):  # there are none, unless a bug of trionet ended the service
+            request.fail(ServiceExited(f"{self.describe()} broke", executed=True))
         self.deferred = None
         self.node.forget(self)
         if self.watchers is not None:
