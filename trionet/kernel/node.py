@@ -273,6 +273,7 @@ async def open_node(
                 await node.close()
             nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:
-        raise only_one(group) from group.__cause__
+        error = only_one(group)
+        raise error from error.__cause__
     if failure is not None:
         raise failure
