@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import types
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
 from contextlib import asynccontextmanager
 from math import inf
 from typing import Any
@@ -114,6 +114,43 @@ class Puppet(Service):
     async def later(self, key: str) -> None:
         """Defer the reply."""
         self.stage.kept[key] = defer()
+
+
+class Caller:
+    """A task of the test that makes one call and tells how it ended.
+
+    Attributes:
+        end: how it ended, in one line.
+        over: set at the end.
+        scope: cancels it.
+    """
+
+    def __init__(self, call: Callable[[], Awaitable[object]]) -> None:
+        self.end = "none"
+        self.over = trio.Event()
+        self.scope = trio.CancelScope()
+        self._call = call
+
+    async def run(self) -> None:
+        """Make the call."""
+        with self.scope:
+            try:
+                self.end = f"value {await self._call()}"
+            except trio.Cancelled:
+                self.end = "cancelled"
+                raise
+            except Exception as error:
+                self.end = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+            finally:
+                self.over.set()
+
+
+async def begin(nursery: trio.Nursery, call: Callable[[], Awaitable[object]]) -> Caller:
+    """Start a caller and let it get as far as it can."""
+    caller = Caller(call)
+    nursery.start_soon(caller.run)
+    await wait_all_tasks_blocked()
+    return caller
 
 
 def puppet(**options: Any) -> type[Puppet]:

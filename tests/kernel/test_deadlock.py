@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import trio
-from tests.kernel.stage import Puppet, Stage, actor_of, opened, start
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from tests.kernel.stage import Puppet, Stage, actor_of, opened, start
 from trionet import Deadlock, RemoteError, command, spec
 
 

@@ -87,16 +87,17 @@ class HandlerEnds:
 
     def refused(self, request: Request, error: BaseException) -> None:
         """The message could not be handled: a call fails, a send is logged (C9)."""
-        if request.state is State.DONE and not request.one_way:
-            self.log.error(
-                "%s of %s raised when nobody waited", request.command, self.describe(), exc_info=error
-            )
-        elif request.one_way:
+        if request.one_way:
             request.state = State.DONE
             self.log.error("%s, sent to %s, failed", request.command, self.describe(), exc_info=error)
-        elif isinstance(error, CallError) and request.state is State.QUEUED:
+            return
+        ended = request.state is State.DONE
+        if ended or request.is_abandoned():
+            text = "%s of %s raised when nobody waited"
+            self.log.error(text, request.command, self.describe(), exc_info=error)
+        if isinstance(error, CallError) and request.state is State.QUEUED:
             request.fail(error)
-        else:
+        elif not ended:
             request.fail(portable(error, self.node))
 
     def _over(self, request: Request) -> None:
