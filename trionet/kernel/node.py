@@ -273,7 +273,7 @@ async def open_node(
                 await node.close()
             nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:
-        error = only_one(group)
-        raise error from error.__cause__
+        only = only_one(group)
+        raise only from only.__cause__
     if failure is not None:
         raise failure
