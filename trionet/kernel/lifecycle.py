@@ -183,7 +183,6 @@ class Lifecycle(Naming):
 
     async def _end(self, target: Any, *, kill: bool) -> None:
         address = target_of(target)
-        where: Actor | Handle | None = None
         living: Actor | Keeper
         try:
             where = self.locate(address)
@@ -203,7 +202,8 @@ class Lifecycle(Naming):
             living.kill()
         else:
             living.request_stop(trio.current_time() + self.config.stop_grace)
-        if where is current_actor.get():
+        own = current_actor.get()
+        if own is not None and living is (own.keeper or own):
             await trio.lowlevel.checkpoint_if_cancelled()
         else:
             await living.wait_ended()
