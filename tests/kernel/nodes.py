@@ -8,13 +8,13 @@ from typing import Any
 
 import attrs
 
-from trionet import Node, NodeConfig, NodeStatistics, Service, command, open_node
-from trionet.kernel.seams import simulated
+from trionet import Node, NodeConfig, NodeStatistics, Service, command
+from trionet.testing import open_simulated_node
 
 
 def fresh_node(**settings: Any) -> AbstractAsyncContextManager[Node]:
-    """Open a node with some settings; it draws nothing from outside."""
-    return open_node(NodeConfig(**settings), seams=simulated(0))
+    """Open a node with some settings; it draws nothing from outside, and nothing may be left at its end."""
+    return open_simulated_node(NodeConfig(**settings))
 
 
 def assert_nothing_lost(node: Node) -> None:

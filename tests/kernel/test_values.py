@@ -14,7 +14,7 @@ from tests.values_table import VALUES, Age, Broke, Color, Empty, Player, Point, 
 from trionet import BadMessage, RemoteError, Service, command, value
 from trionet.message import Limits, ValueClass, snapshot, value_class
 
-pytestmark = pytest.mark.usefixtures("autojump_clock")
+pytestmark = pytest.mark.usefixtures("virtual_run")
 
 #: The table without its stand-in for references: what a node sends are its own.
 TABLE = {name: item for name, item in VALUES.items() if "reference" not in name and "handle-keys" not in name}

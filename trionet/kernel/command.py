@@ -37,7 +37,11 @@ class Peer(Protocol):
     """What a command is sent through: a reference, or a service that means itself."""
 
     async def __trionet_call__(
-        self, command: str, options: CallOptions, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        command: str | Command[Any, Any],
+        options: CallOptions,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
     ) -> Any:
         """Call and wait for the result."""
 
@@ -56,11 +60,13 @@ class BoundCommand(Generic[P, R_co]):
         text = await greeter.greet("Trio")
     """
 
-    __slots__ = ("_name", "_options", "_peer")
+    __slots__ = ("_command", "_options", "_peer")
 
-    def __init__(self, peer: Peer, name: str, options: CallOptions = DEFAULT_OPTIONS) -> None:
+    def __init__(
+        self, peer: Peer, command: str | Command[Any, Any], options: CallOptions = DEFAULT_OPTIONS
+    ) -> None:
         self._peer = peer
-        self._name = name
+        self._command = command
         self._options = options
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:
@@ -78,7 +84,7 @@ class BoundCommand(Generic[P, R_co]):
                 handler started.
             Exception: a declared exception class (see :func:`trionet.value`) that the handler raised.
         """
-        return self._peer.__trionet_call__(self._name, self._options, args, kwargs)
+        return self._peer.__trionet_call__(self._command, self._options, args, kwargs)
 
     def send(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, None]:
         """Send the command one-way; must be awaited.
@@ -93,7 +99,7 @@ class BoundCommand(Generic[P, R_co]):
             ServiceBusy: if there is no room and the service chose ``overflow="reject"``.
             Deadlock: if waiting for room would close a circle of services that wait on each other.
         """
-        return self._peer.__trionet_send__(self._name, args, kwargs)
+        return self._peer.__trionet_send__(command_name(self._command), args, kwargs)
 
     def send_nowait(self, *args: P.args, **kwargs: P.kwargs) -> None:
         """Send the command one-way, if there is room in the inbox right now.
@@ -102,18 +108,23 @@ class BoundCommand(Generic[P, R_co]):
             trio.WouldBlock: if there is none.
             BadMessage: if an argument is no value, or the message is too large.
         """
-        self._peer.__trionet_send_nowait__(self._name, args, kwargs)
+        self._peer.__trionet_send_nowait__(command_name(self._command), args, kwargs)
 
     def options(self, *, deadline: float | None = None) -> BoundCommand[P, R_co]:
         """Return the same command with other options.
 
         Args:
             deadline: seconds that each call may take.
+
+        Raises:
+            ValueError: if the deadline is negative, or no number.
         """
-        return BoundCommand(self._peer, self._name, CallOptions(deadline))
+        if deadline is not None and not deadline >= 0:
+            raise ValueError(f"a deadline is 0 seconds or more, not {deadline}")
+        return BoundCommand(self._peer, self._command, CallOptions(deadline))
 
     def __repr__(self) -> str:
-        return f"<command {self._name} of {self._peer!r}>"
+        return f"<command {command_name(self._command)} of {self._peer!r}>"
 
 
 class Command(Generic[P, R_co]):
@@ -155,7 +166,7 @@ class Command(Generic[P, R_co]):
         """Give the declaration on the class, and the bound command on a service or a reference."""
         if instance is None:
             return self
-        return BoundCommand(instance, self.name)
+        return BoundCommand(instance, self)
 
     def __repr__(self) -> str:
         return f"<command {self.function.__qualname__}>"
@@ -164,6 +175,11 @@ class Command(Generic[P, R_co]):
         """The signature as a caller sees it, for error texts."""
         parameters = list(inspect.signature(self.function).parameters.values())[1:]
         return f"{self.name}{inspect.Signature([_unquoted(each) for each in parameters])}"
+
+
+def command_name(command: str | Command[Any, Any]) -> str:
+    """The name that messages carry."""
+    return command if isinstance(command, str) else command.name
 
 
 class _Bare(str):

@@ -27,7 +27,7 @@ from trionet.errors import (
 from trionet.handle import LOCAL_BITS, MAX_LOCAL, Handle, is_local_name, parse_handle
 from trionet.kernel.actor import Actor
 from trionet.kernel.calls import LocalCall
-from trionet.kernel.command import DEFAULT_OPTIONS, CallOptions, Command
+from trionet.kernel.command import DEFAULT_OPTIONS, CallOptions, Command, command_name
 from trionet.kernel.context import current_actor, handling
 from trionet.kernel.dead_letters import DeadLetter, DeadLetters
 from trionet.kernel.deadlines import Deadlines
@@ -139,7 +139,7 @@ class Messaging:
         options: CallOptions = DEFAULT_OPTIONS,
     ) -> Any:
         """Call a command and wait for the end of the call; see :class:`BoundCommand`."""
-        name = command if isinstance(command, str) else command.name
+        name = command_name(command)
         args, kwargs, checks = snapshot_arguments(args, kwargs, self.limits, self.resolve_reference)
         await self._breathe()
         where = self.locate(target)
@@ -172,7 +172,7 @@ class Messaging:
     ) -> tuple[float, bool]:
         """When the call's time is over, and whether that must be watched here."""
         callers = trio.current_effective_deadline()
-        if parent is not None:
+        if parent is not None and _is_within(parent):
             callers = min(callers, parent.time_left_bound())
         if options.deadline is not None:
             own = trio.current_time() + options.deadline
@@ -183,13 +183,16 @@ class Messaging:
         return (own, True) if own < callers else (callers, False)
 
     def _default_deadline(self, command: str | Command[Any, Any], where: Actor | Handle) -> float:
-        declared = command
-        if isinstance(where, Actor) and isinstance(command, str):
-            declared = where.commands.get(command, command)
-        if isinstance(declared, Command) and declared.deadline is not None:
-            return declared.deadline
-        of_class = where.spec.cls.__trionet_options__.deadline if isinstance(where, Actor) else None
-        return self.config.call_deadline if of_class is None else of_class
+        if isinstance(command, Command) and command.deadline is not None:
+            return command.deadline
+        if isinstance(where, Actor):
+            own: Command[Any, Any] | None = where.commands.get(command_name(command))
+            if own is not None and own.deadline is not None:
+                return own.deadline
+            of_class: float | None = where.spec.cls.__trionet_options__.deadline
+            if of_class is not None:
+                return of_class
+        return self.config.call_deadline
 
     def _hand_over(self, request: Request, actor: Actor, source: Actor | None) -> bool:
         """Put a message into an inbox, or into the line before it; tell whether there was room.
@@ -316,6 +319,18 @@ def _drives_itself(parent: Request) -> bool:
     """Tell whether the current task is the one that the handler runs in, not a helper of it."""
     worker = parent.worker
     return worker is not None and worker.task is trio.lowlevel.current_task()
+
+
+def _is_within(parent: Request) -> bool:
+    """Tell whether the current task ends with the handler; a helper of the service does not."""
+    worker = parent.worker
+    task = trio.lowlevel.current_task()
+    while worker is not None and task is not worker.task:
+        nursery = task.parent_nursery
+        if nursery is None or nursery is parent.target.nursery:
+            return False
+        task = nursery.parent_task
+    return worker is not None
 
 
 async def _wait_for_room(request: Request) -> None:

@@ -16,7 +16,7 @@ from trionet.config import NodeConfig
 from trionet.errors import NoSuchService
 from trionet.handle import Handle, check_name
 from trionet.kernel.actor import Actor, only_one
-from trionet.kernel.command import Command
+from trionet.kernel.command import Command, command_name
 from trionet.kernel.lifecycle import Lifecycle
 from trionet.kernel.monitor import Monitor
 from trionet.kernel.network import Cluster, Network
@@ -112,7 +112,7 @@ class Node(Lifecycle):
 
         Cancellation, Raises: as :meth:`trionet.BoundCommand.send`.
         """
-        return self.send_command(target_of(target), _command_name(command), args, kwargs)
+        return self.send_command(target_of(target), command_name(command), args, kwargs)
 
     @overload
     def send_nowait(
@@ -129,7 +129,7 @@ class Node(Lifecycle):
             trio.WouldBlock: if there is no room.
             BadMessage: if an argument is no value, or the message is too large.
         """
-        self.send_command_nowait(target_of(target), _command_name(command), args, kwargs)
+        self.send_command_nowait(target_of(target), command_name(command), args, kwargs)
 
     def watch(self, target: Any) -> AbstractAsyncContextManager[Watch]:
         """Watch for the end of a service: ``async with node.watch(room) as exit: await exit.wait()``.
@@ -229,10 +229,6 @@ class Node(Lifecycle):
     def shutdown(self) -> None:
         """Ask the node to stop in order: :meth:`serve_forever` returns."""
         self._shutdown.set()
-
-
-def _command_name(command: str | Command[Any, Any]) -> str:
-    return command if isinstance(command, str) else command.name
 
 
 @asynccontextmanager

@@ -61,11 +61,14 @@ class Reference:
         return self._target, None if interface is None else f"{interface.__module__}:{interface.__qualname__}"
 
     def __trionet_call__(
-        self, command: str, options: CallOptions, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        command: str | Command[Any, Any],
+        options: CallOptions,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
     ) -> Coroutine[Any, Any, Any]:
         """Call and wait for the result."""
-        declared = type(self).__dict__.get(command, command)
-        return self._node.call_command(self._target, declared, args, kwargs, options)
+        return self._node.call_command(self._target, command, args, kwargs, options)
 
     def __trionet_send__(
         self, command: str, args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Coroutine, MutableMapping
 from contextlib import AbstractAsyncContextManager
+from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, ParamSpec, Self, TypeVar, overload
 from weakref import WeakValueDictionary
 
@@ -12,6 +13,7 @@ import attrs
 import trio
 from attrs import field, validators
 
+from trionet.errors import DeadlineExceeded
 from trionet.handle import Handle
 from trionet.kernel.command import CallOptions, Command
 
@@ -223,12 +225,16 @@ class Service:
     # how commands of `self` work: a call is a plain method call, a send goes through the inbox
 
     async def __trionet_call__(
-        self, command: str, options: CallOptions, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, command: Command[Any, Any], options: CallOptions, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        """Run the method, as a method call does."""
-        declared = self.__trionet_commands__[command]
-        result = declared.function(self, *args, **kwargs)
-        return await result if declared.is_async else result
+        """Run the method, as a method call does, also one of a base class by way of ``super()``."""
+        result = command.function(self, *args, **kwargs)
+        if not command.is_async:
+            return result
+        with trio.move_on_after(inf if options.deadline is None else options.deadline):
+            return await result
+        text = f"{command.name} of {type(self).__qualname__} ran out of time and was cancelled"
+        raise DeadlineExceeded(text, executed=True)
 
     def __trionet_send__(
         self, command: str, args: tuple[Any, ...], kwargs: dict[str, Any]
