@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import attrs
 import trio
@@ -14,9 +15,12 @@ import trio
 from trionet.cluster_config import ClusterConfig
 from trionet.config import NodeConfig
 from trionet.kernel.node import Node, open_node
-from trionet.kernel.seams import Random, simulated
+from trionet.kernel.seams import Random, Seams, simulated
 from trionet.net.harbor import Harbor
 from trionet.testing.determinism import seeded_scheduler
+from trionet.testing.leaks import find_leaks
+from trionet.testing.link_leaks import find_link_leaks
+from trionet.testing.loopback import LoopbackNetwork
 from trionet.testing.network import SimulatedNetwork
 from trionet.wire.secrets import SECRET_SIZE, Secret
 
@@ -34,135 +38,214 @@ class _Process:
     ready: trio.Event = attrs.field(factory=trio.Event)
     over: trio.Event = attrs.field(factory=trio.Event)
     node: Node | None = None
-    failure: BaseException | None = None
+    failure: Exception | None = None
+    leaks: tuple[str, ...] = ()
 
 
 class SimulatedCluster:
     """The nodes of a simulation; made by :func:`open_cluster`.
 
-    Attributes:
-        network: what connects them; latency can be changed at any time.
+    Each node has a number, from 1 on, which is its harbor id unless it is started with another one.
     """
 
     def __init__(
-        self, nursery: trio.Nursery, seed: int, master: int, config: NodeConfig, settings: ClusterConfig
+        self,
+        nursery: trio.Nursery,
+        network: SimulatedNetwork | LoopbackNetwork,
+        seed: int,
+        master: int,
+        config: NodeConfig,
+        settings: ClusterConfig,
     ) -> None:
         self._nursery = nursery
+        self._network = network
         self._seed = seed
-        self._random = Random(seed)
         self._master = master
         self._config = config
         self._settings = settings
         self._processes: dict[int, _Process] = {}
         self._starts = 0
-        self._secrets = (Secret(self._random.randbytes(SECRET_SIZE)),)
-        self.network = SimulatedNetwork(Random(seed + 1))
+        self._secrets = (Secret(Random(seed).randbytes(SECRET_SIZE)),)
 
-    def __getitem__(self, harbor: int) -> Node:
-        """The node of a harbor id.
+    def __getitem__(self, number: int) -> Node:
+        """The node of a number.
 
         Raises:
             KeyError: if it does not run.
         """
-        process = self._processes.get(harbor)
-        if process is None or process.node is None or process.over.is_set():
-            raise KeyError(f"node {harbor} does not run")
-        return process.node
+        node = self.nodes.get(number)
+        if node is None:
+            raise KeyError(f"node {number} does not run")
+        return node
 
     @property
     def nodes(self) -> dict[int, Node]:
-        """The nodes that run, by harbor id."""
+        """The nodes that run, by number."""
         return {
-            harbor: process.node
-            for harbor, process in sorted(self._processes.items())
+            number: process.node
+            for number, process in sorted(self._processes.items())
             if process.node is not None and not process.over.is_set()
         }
 
-    async def start(self, harbor: int) -> Node:
+    @property
+    def network(self) -> SimulatedNetwork:
+        """What connects the nodes; its latency can be changed at any time.
+
+        Raises:
+            RuntimeError: if the cluster runs over real sockets, which have no faults on demand.
+        """
+        if not isinstance(self._network, SimulatedNetwork):
+            raise RuntimeError("this cluster runs over real sockets: only nodes can fail, not the network")
+        return self._network
+
+    # --- nodes ---------------------------------------------------------------------------------------
+
+    async def start(self, number: int, **settings: Any) -> Node:
         """Start a node, or start it again after its end, and wait until it has joined.
 
         Cancellation: the node ends at once.
 
+        Args:
+            number: the number of the node.
+            settings: what differs from the cluster's settings, as for :class:`trionet.ClusterConfig`:
+                ``harbor="auto"``, ``master="node2:2013"``.
+
         Raises:
             ClusterError: if it cannot join.
+            OSError: if an address cannot be listened at.
+            ValueError: if it runs already.
         """
-        process = self.launch(harbor)
+        process = self._launch(number, settings)
         try:
             await process.ready.wait()
         except trio.Cancelled:
             process.scope.cancel()
             raise
-        if process.failure is not None:
-            raise process.failure
-        assert process.node is not None
+        if process.node is None:
+            failure = _claim_failure(process)
+            assert failure is not None
+            raise failure
         return process.node
 
-    def launch(self, harbor: int) -> _Process:
-        """Start a node without waiting for it."""
-        former = self._processes.get(harbor)
+    def launch(self, number: int, **settings: Any) -> None:
+        """Start a node without waiting for it; :meth:`wait_ended` tells why it could not join.
+
+        Args: as :meth:`start`.
+
+        Raises:
+            ValueError: if it runs already.
+        """
+        self._launch(number, settings)
+
+    def _launch(self, number: int, settings: dict[str, Any]) -> _Process:
+        former = self._processes.get(number)
         if former is not None and not former.over.is_set():
-            raise ValueError(f"node {harbor} runs already")
-        process = self._processes[harbor] = _Process(trio.CancelScope())
+            raise ValueError(f"node {number} runs already")
+        process = self._processes[number] = _Process(trio.CancelScope())
         self._starts += 1
-        self._nursery.start_soon(self._run, harbor, process, self._starts)
+        self._nursery.start_soon(self._run, number, process, self._starts, settings)
         return process
 
-    async def _run(self, harbor: int, process: _Process, number: int) -> None:
-        settings = attrs.evolve(
-            self._settings,
-            harbor=harbor,
-            address=f"node{harbor}:{_NODE_PORT}",
-            master=f"node{self._master}:{_MASTER_PORT}",
-            standalone=f"node{harbor}:{_MASTER_PORT}" if harbor == self._master else None,
-        )
-        transport = self.network.host(f"node{harbor}")
-        config = attrs.evolve(self._config, name=f"node{harbor}")
-        seams = simulated(self._seed * 1000 + number)
-        harbor_part = Harbor(settings, transport, self._secrets)
+    async def _run(self, number: int, process: _Process, starts: int, settings: dict[str, Any]) -> None:
+        host = self._network.host(f"node{number}")
+        config = attrs.evolve(self._config, name=f"node{number}")
+        harbor = Harbor(self._settings_of(number, settings), host, self._secrets)
         try:
             with process.scope:
                 await trio.sleep(START_TIME)
-                async with open_node(config, seams=seams, network=harbor_part) as node:
+                async with open_node(config, seams=self._seams(starts), network=harbor) as node:
                     process.node = node
                     process.ready.set()
                     await node.serve_forever()
+                    harbor.leaving()
+                    await node.close()
+                    await trio.lowlevel.checkpoint()
+                    process.leaks = (*find_leaks(node), *find_link_leaks(harbor))
         except Exception as error:
             process.failure = error
-            if process.ready.is_set():
-                raise
         finally:
-            transport.crash()
+            host.crash()
             process.over.set()
             process.ready.set()
 
-    async def stop(self, harbor: int) -> None:
-        """Stop a node in order and wait for its end."""
-        self[harbor].shutdown()
-        await self._processes[harbor].over.wait()
+    def _settings_of(self, number: int, settings: dict[str, Any]) -> ClusterConfig:
+        own = {
+            "harbor": number,
+            "address": f"node{number}:{_NODE_PORT}",
+            "master": f"node{self._master}:{_MASTER_PORT}",
+            "standalone": f"node{number}:{_MASTER_PORT}" if number == self._master else None,
+        }
+        return attrs.evolve(self._settings, **{**own, **settings})
 
-    async def crash(self, harbor: int) -> None:
-        """End a node as SIGKILL does: its streams break, nothing of it is cleaned up for others."""
-        process = self._processes[harbor]
-        self.network.host(f"node{harbor}").crash()
+    def _seams(self, starts: int) -> Seams:
+        return simulated(self._seed * 1000 + starts) if self._is_simulated else Seams()
+
+    @property
+    def _is_simulated(self) -> bool:
+        return isinstance(self._network, SimulatedNetwork)
+
+    async def stop(self, number: int) -> None:
+        """Stop a node in order and wait for its end.
+
+        Cancellation: the node stops all the same.
+
+        Raises:
+            KeyError: if it does not run.
+        """
+        self[number].shutdown()
+        await self._processes[number].over.wait()
+
+    async def crash(self, number: int) -> None:
+        """End a node as SIGKILL does: its streams break, nothing of it is cleaned up for others.
+
+        Cancellation: the node ends all the same.
+
+        Raises:
+            KeyError: if it was never started.
+        """
+        process = self._processes[number]
+        self._network.host(f"node{number}").crash()
         process.scope.cancel()
         await process.over.wait()
 
-    async def restart(self, harbor: int) -> Node:
-        """Crash a node, if it runs, and start it again with the same harbor id."""
-        if harbor in self.nodes:
-            await self.crash(harbor)
-        return await self.start(harbor)
+    async def restart(self, number: int, **settings: Any) -> Node:
+        """Crash a node, if it runs, and start it again.
+
+        Cancellation, Args, Raises: as :meth:`start`.
+        """
+        if number in self.nodes:
+            await self.crash(number)
+        return await self.start(number, **settings)
+
+    async def wait_ended(self, number: int) -> Exception | None:
+        """Wait until a node has ended, however it did.
+
+        Whoever does not ask for the error of a node that ends by itself gets it at the end of the cluster.
+
+        Cancellation: changes nothing.
+
+        Returns:
+            The error that ended it, if any.
+
+        Raises:
+            KeyError: if it was never started.
+        """
+        process = self._processes[number]
+        await process.over.wait()
+        return _claim_failure(process)
+
+    # --- the network ---------------------------------------------------------------------------------
 
     def partition(self, *parts: Iterable[int]) -> None:
         """Cut the network into parts; nodes that are in none form one more."""
-        self.network.partition(*({f"node{harbor}" for harbor in part} for part in parts))
+        self.network.partition(*({f"node{number}" for number in part} for part in parts))
 
-    def isolate(self, harbor: int) -> None:
+    def isolate(self, number: int) -> None:
         """Let nothing through to or from one node, as if it were frozen."""
-        self.network.isolate(f"node{harbor}")
+        self.network.isolate(f"node{number}")
 
     def heal(self) -> None:
-        """Let everything through again."""
+        """Let everything through again; what was on its way arrives."""
         self.network.heal()
 
     async def settle(self) -> None:
@@ -170,10 +253,40 @@ class SimulatedCluster:
 
         Cancellation: changes nothing.
         """
-        for harbor, node in self.nodes.items():
-            for other in self.nodes:
-                if other != harbor:
-                    await node.cluster.wait_connected(other)
+        for node in self.nodes.values():
+            for other in self.nodes.values():
+                if other is not node:
+                    await node.cluster.wait_connected(other.harbor)
+
+    # --- the end -------------------------------------------------------------------------------------
+
+    async def close(self) -> None:
+        """Stop all nodes that run, the master last, and check that nothing is left of them.
+
+        :func:`open_cluster` does it at the end of its block.
+
+        Cancellation: the nodes stop all the same, but are not waited for.
+
+        Raises:
+            Exception: with which a node ended by itself, if nobody asked for it.
+            AssertionError: if something was left on a node.
+        """
+        running = sorted(self.nodes, key=lambda each: (each == self._master, each))
+        for number in running:
+            if number in self.nodes:
+                await self.stop(number)
+        for process in self._processes.values():
+            failure = _claim_failure(process)
+            if failure is not None:
+                raise failure
+        left = [f"  node {number}: {leak}" for number in running for leak in self._processes[number].leaks]
+        if left:
+            raise AssertionError("left on the nodes of the cluster:\n" + "\n".join(left))
+
+
+def _claim_failure(process: _Process) -> Exception | None:
+    failure, process.failure = process.failure, None
+    return failure
 
 
 @asynccontextmanager
@@ -184,11 +297,15 @@ async def open_cluster(
     master: int = 1,
     config: NodeConfig = NodeConfig(),  # noqa: B008 - frozen
     settings: ClusterConfig = ClusterConfig(),  # noqa: B008 - frozen
+    real: bool = False,
 ) -> AsyncIterator[SimulatedCluster]:
-    """Open a cluster of nodes in this process; leaving the block stops them.
+    """Open a cluster of nodes in this process; leaving the block stops them, the master last.
 
     Everything that happens follows from the seed: chance, latencies, the order of tasks.  Use it in virtual
-    time (pytest-trio's ``autojump_clock``), so that waiting takes no time.
+    time (the fixture ``virtual_time``, or ``autojump_clock`` of pytest-trio), so that waiting takes no time.
+    At the end nothing may be left on the nodes that then still run: no task, no service, no call, no name.
+
+    Cancellation: the nodes end at once, and nothing is checked.
 
     Args:
         nodes: how many; their harbor ids are 1, 2, ...
@@ -196,15 +313,29 @@ async def open_cluster(
         master: the harbor id of the node that is the master.
         config: the settings of each node.
         settings: the numbers of the network; addresses and harbor ids are filled in.
+        real: whether the nodes talk over real TCP on the loopback interface; then time must be real too, the
+            network has no faults on demand, and nothing is repeatable.
+
+    Raises:
+        Exception: with which a node ended by itself, if nobody asked for it; see
+            :meth:`SimulatedCluster.wait_ended`.
+        AssertionError: if something was left on a node.
     """
+    network = LoopbackNetwork() if real else SimulatedNetwork(Random(seed + 1))
+    failure: BaseException | None = None
     with seeded_scheduler(seed):
         async with trio.open_nursery() as nursery:
-            cluster = SimulatedCluster(nursery, seed, master, config, settings)
-            await cluster.start(master)
-            for harbor in range(1, nodes + 1):
-                if harbor != master:
-                    await cluster.start(harbor)
-            await cluster.settle()
-            yield cluster
-            for harbor in sorted(cluster.nodes, key=lambda each: (each == master, each)):
-                await cluster.stop(harbor)
+            cluster = SimulatedCluster(nursery, network, seed, master, config, settings)
+            try:
+                await cluster.start(master)
+                for number in range(1, nodes + 1):
+                    if number != master:
+                        await cluster.start(number)
+                await cluster.settle()
+                yield cluster
+                await cluster.close()
+            except BaseException as error:  # raised again below, as it is: not within the nursery's group
+                failure = error
+                nursery.cancel_scope.cancel()
+    if failure is not None:
+        raise failure

@@ -4,13 +4,15 @@ Duty: a transport whose streams have latency, can be cut between nodes, and die 
 
 Theory of operation.  Each direction of a stream is a pipe of pieces with the time at which each arrives.
 A reader waits for the first piece to arrive.  Between nodes that are cut off from each other nothing
-arrives, as with TCP while packets are lost: it is late, not gone.  When a node crashes, what it had sent
-still arrives, and then the other end sees the stream break.
+arrives, as with TCP while packets are lost: it is late, not gone; nor does the news that a stream was
+closed or has broken.  When a node crashes, what it had sent still arrives, and then the other end sees the
+stream break.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 from itertools import count
 
 import trio
@@ -33,20 +35,32 @@ class _Pipe:
         self.size = 0
         self.last_arrival = 0.0
         self.ended = False
-        self.broken = False
+        self.writer_gone = False
+        self.reader_gone = False
         self.change = trio.Event()
+        network.pipes[self] = None
 
     def changed(self) -> None:
         """Something happened that a waiting task looks at."""
         self.change.set()
         self.change = trio.Event()
 
+    def end_closed(self) -> None:
+        """One of its two ends is closed; after the second nobody waits any more."""
+        if self.reader_gone and (self.ended or self.writer_gone):
+            del self.network.pipes[self]
+        self.changed()
+
     async def put(self, data: bytes) -> None:
         await trio.lowlevel.checkpoint()
-        while self.size >= PIPE_SIZE and not self.broken:
+        while True:
+            if self.ended or self.writer_gone:
+                raise trio.ClosedResourceError
+            if self.reader_gone and not self.network.is_cut(self.target, self.source):
+                raise trio.BrokenResourceError("the other end is gone")
+            if self.size < PIPE_SIZE:
+                break
             await self.change.wait()
-        if self.broken or self.ended:
-            raise trio.BrokenResourceError("the other end is gone")
         arrival = max(self.last_arrival, trio.current_time() + self.network.draw_latency())
         self.last_arrival = arrival
         self.pieces.append((arrival, data))
@@ -57,15 +71,17 @@ class _Pipe:
         await trio.lowlevel.checkpoint()
         while True:
             change = self.change
+            if self.reader_gone:
+                raise trio.ClosedResourceError
             if self.network.is_cut(self.source, self.target):
-                await self.network.change.wait()
+                await change.wait()
             elif self.pieces:
                 arrival, data = self.pieces[0]
                 if arrival <= trio.current_time():
                     return self._take(data, most)
                 with trio.move_on_at(arrival):
                     await change.wait()
-            elif self.broken:
+            elif self.writer_gone:
                 raise trio.BrokenResourceError("the other end is gone")
             elif self.ended:
                 return b""
@@ -83,12 +99,14 @@ class _Pipe:
 
 
 class SimulatedStream(trio.abc.Stream):
-    """One end of a simulated connection."""
+    """One end of a simulated connection; it dies with its host."""
 
-    def __init__(self, incoming: _Pipe, outgoing: _Pipe) -> None:
+    def __init__(self, host: SimulatedHost, incoming: _Pipe, outgoing: _Pipe) -> None:
+        self._host = host
         self._incoming = incoming
         self._outgoing = outgoing
         self._closed = False
+        host.streams[self] = None
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send; waits while too much is on its way."""
@@ -113,19 +131,21 @@ class SimulatedStream(trio.abc.Stream):
 
     def close(self) -> None:
         """Close both directions at once."""
-        self._closed = True
-        self._outgoing.ended = True
-        self._incoming.broken = True
-        self._outgoing.changed()
-        self._incoming.changed()
+        if not self._closed:
+            self._outgoing.ended = True
+            self._close()
 
     def reset(self) -> None:
         """The process of this end is gone."""
+        self._outgoing.writer_gone = True
+        self._close()
+
+    def _close(self) -> None:
         self._closed = True
-        self._outgoing.broken = True
-        self._incoming.broken = True
-        self._outgoing.changed()
-        self._incoming.changed()
+        self._incoming.reader_gone = True
+        del self._host.streams[self]
+        self._outgoing.end_closed()
+        self._incoming.end_closed()
 
 
 class SimulatedListener:
@@ -145,8 +165,11 @@ class SimulatedListener:
         self._send.send_nowait(connection)
 
     async def aclose(self) -> None:
-        """Accept no more."""
+        """Accept no more; whoever was not accepted is refused."""
         self._host.network.listeners.pop(self.address, None)
+        with suppress(trio.WouldBlock):
+            while True:
+                await trio.aclose_forcefully(self._receive.receive_nowait().stream)
         await trio.lowlevel.checkpoint()
 
 
@@ -161,7 +184,7 @@ class SimulatedHost:
     def __init__(self, network: SimulatedNetwork, name: str) -> None:
         self.network = network
         self.name = name
-        self._streams: dict[SimulatedStream, None] = {}
+        self.streams: dict[SimulatedStream, None] = {}
         self._ports = count(40_000)
 
     async def connect(self, address: str) -> Connection:
@@ -178,10 +201,8 @@ class SimulatedHost:
         if listener is None:
             raise ConnectionRefusedError(f"nobody listens at {address}")
         there, back = _Pipe(self.network, self.name, target), _Pipe(self.network, target, self.name)
-        self.network.pipes += (there, back)
-        near, far = SimulatedStream(back, there), SimulatedStream(there, back)
-        self.adopt(near)
-        self.network.hosts[target].adopt(far)
+        near = SimulatedStream(self, back, there)
+        far = SimulatedStream(self.network.hosts[target], there, back)
         listener.arrive(Connection(far, False, b"", self.name))
         return Connection(near, False, b"", address)
 
@@ -201,17 +222,12 @@ class SimulatedHost:
         self.network.listeners[address] = listener
         return listener
 
-    def adopt(self, stream: SimulatedStream) -> None:
-        """A stream of this host, which dies with it."""
-        self._streams[stream] = None
-
     def crash(self) -> None:
         """The process is gone: its listeners vanish, its streams break."""
         for address in [each for each in self.network.listeners if each.partition(":")[0] == self.name]:
             del self.network.listeners[address]
-        for stream in self._streams:
+        for stream in list(self.streams):
             stream.reset()
-        self._streams.clear()
 
 
 class SimulatedNetwork:
@@ -228,7 +244,7 @@ class SimulatedNetwork:
         self.jitter = jitter
         self.hosts: dict[str, SimulatedHost] = {}
         self.listeners: dict[str, SimulatedListener] = {}
-        self.pipes: list[_Pipe] = []
+        self.pipes: dict[_Pipe, None] = {}
         self.change = trio.Event()
         self._random = random
         self._part: dict[str, int] = {}
