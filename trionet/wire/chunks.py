@@ -244,10 +244,6 @@ class Assembler:
         self._slots: dict[int, _Assembly] = {}
         self._bytes = 0
 
-    def __len__(self) -> int:
-        """The number of messages of which a part has come."""
-        return len(self._slots)
-
     def open(self, slot: int, size: int, head: bytes) -> None:
         """Begin a message.
 

@@ -146,8 +146,7 @@ class Link(LinkMessages):
         """
         if self._closed is not None or self._final_sent:
             return b""
-        waiting = self._delivered - self._acked
-        if waiting and (self._outbox or waiting >= ACK_BATCH or now >= self._times.ack_due):
+        if self._delivered != self._acked and (self.sendable or now >= self._times.ack_due):
             self._acknowledge()
         if self._final is not None and not self._outbox.lanes:
             self._outbox.control(goodbye(self._final, True))

@@ -79,7 +79,12 @@ class LinkMessages(abc.ABC):
         self._sender.send(source, target, command, payload, remaining, trace, token)
 
     def can_send(self, target: int, size: int) -> bool:
-        """Tell whether a message of ``size`` bytes has room; if not, ``CreditAvailable`` follows."""
+        """Tell whether a message of ``size`` bytes has room; if not, ``CreditAvailable`` follows.
+
+        Raises:
+            MessageTooLarge: if it is too large at any time.
+            LinkNotOpen: if the link is not open.
+        """
         return self._sender.has_room(target, size)
 
     def cancel(self, session: int) -> bool:
@@ -115,7 +120,7 @@ class LinkMessages(abc.ABC):
             MessageTooLarge: if the payload is too large; the session is still open then.
             LinkNotOpen: if the link is not open.
         """
-        self._sender.check_size(payload)
+        self._sender.check_size(len(payload))
         self._sender.reply(session, self._serving.pop(session), payload)
 
     def fail(self, session: int, code: int, executed: bool | None, payload: bytes = b"") -> None:
@@ -132,12 +137,12 @@ class LinkMessages(abc.ABC):
             MessageTooLarge: if the payload is too large; the session is still open then.
             LinkNotOpen: if the link is not open.
         """
-        self._sender.check_size(payload)
+        self._sender.check_size(len(payload))
         self._sender.fail(session, self._serving.pop(session), code, executed, payload)
 
     def confirm_cancel(self, session: int) -> None:
         """Tell the peer that a call which it cancelled has ended by that; errors as in :meth:`reply`."""
-        self._sender.check_size(b"")
+        self._sender.check_size(0)
         self._sender.answer(frames.CANCELLED, session, self._serving.pop(session))
 
     def watch(self, source: int, target: int, *, token: Any = None) -> int:
@@ -169,7 +174,7 @@ class LinkMessages(abc.ABC):
             MessageTooLarge: if the payload is too large.
             LinkNotOpen: if the link is not open.
         """
-        self._sender.check_size(payload)
+        self._sender.check_size(len(payload))
         pair = self._watched.pop(watch, None)
         if pair is not None:
             self._sender.answer(frames.EXIT, watch, pair, payload)

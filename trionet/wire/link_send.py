@@ -19,7 +19,6 @@ from trionet.wire.link_frames import (
     CALL_HEAD,
     CANCEL,
     EXECUTED,
-    EXIT,
     FAIL,
     FAIL_HEAD,
     MAX_TEXT,
@@ -134,6 +133,7 @@ class LinkSender:
 
     def has_room(self, target: int, size: int) -> bool:
         """Tell whether a message may go now; if not, ``CreditAvailable`` follows once it may."""
+        self.check_size(size)
         if self._windows.has_room(target, size):
             return True
         self._want(target, size)
@@ -174,15 +174,11 @@ class LinkSender:
         """Send another answer that has to keep its place among the messages of its pair."""
         self.outbox.push(pair, numbered(kind, number, len(payload)), payload)
 
-    def exit(self, watch: int, pair: Pair, payload: bytes) -> None:
-        """Send the end of a watched service."""
-        self.answer(EXIT, watch, pair, payload)
-
-    def check_size(self, payload: bytes) -> None:
-        """Raise MessageTooLarge if the peer does not take a payload."""
+    def check_size(self, size: int) -> None:
+        """Raise MessageTooLarge if the peer does not take a payload of that size."""
         peer = self._settings()
-        if len(payload) > peer.message_size:
-            raise MessageTooLarge(f"{len(payload)} bytes, the peer takes {peer.message_size}")
+        if size > peer.message_size:
+            raise MessageTooLarge(f"{size} bytes, the peer takes {peer.message_size}")
 
     # --- the rest ------------------------------------------------------------------------------------
 
@@ -204,7 +200,7 @@ class LinkSender:
 
     def payload(self, payload: bytes) -> None:
         """Send a message of a dialogue."""
-        self.check_size(payload)
+        self.check_size(len(payload))
         self.outbox.push(_NODE, BARE_HEAD.pack(1 + len(payload), PAYLOAD), payload)
 
     # --- what the peer answered ----------------------------------------------------------------------
