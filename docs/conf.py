@@ -35,7 +35,13 @@ napoleon_use_rtype = False
 
 # Names of others, whose documentation is not here to refer to.
 foreign = (
-    "attrs? cattrs collections contextlib datetime decimal enum httpx logging outcome pathlib pytest random "
-    "rich ssl trio trio_websocket types typer typing typing_extensions uuid"
+    "attrs? cattrs collections contextlib datetime decimal enum httpx logging os outcome pathlib pytest random "
+    "rich ssl trio trio_websocket types typer typing typing_extensions uuid warnings"
 )
-nitpick_ignore_regex = [(r"py:.*", rf"({foreign.replace(' ', '|')})(\..+)?")]
+nitpick_ignore_regex = [
+    (r"py:.*", rf"({foreign.replace(' ', '|')})(\..+)?"),
+    # Public names say that they are of a facade: what has the path of a layer is internal, or a type variable.
+    (r"py:(class|obj|mod)", r"trionet\.[a-z]\w*(\..+)?"),
+    # What is imported for type checkers only has no path at all.
+    (r"py:class", r"[A-Z](_co)?|AbstractAsyncContextManager|Actor|Request"),
+]
