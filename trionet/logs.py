@@ -140,7 +140,7 @@ def setup_logging(
     Args:
         config: levels and format.
         owner: returns handle and name of the service whose code runs, or None;
-            :func:`trionet.kernel.context.current_owner_label` does.
+            ``trionet.kernel.context.current_owner_label`` does.
         node: the node's name, for the JSON format.
         stream: where to; by default standard error.
     """

@@ -53,7 +53,7 @@ class Node(Lifecycle):
 
     @property
     def cluster(self) -> Cluster:
-        """The cluster as this node sees it: nodes, links, groups, events; also without one."""
+        """The cluster as this node sees it (nodes, links, groups, events); there also without one."""
         return self.network
 
     # addresses and messages

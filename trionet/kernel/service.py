@@ -150,7 +150,7 @@ class Service:
 
     @property
     def nursery(self) -> trio.Nursery:
-        """The nursery for helper tasks: open from ``setup`` on, cancelled when the service ends.
+        """The nursery for helper tasks, open from ``setup`` on and cancelled when the service ends.
 
         An exception in one of its tasks ends the service.
         """
