@@ -155,7 +155,8 @@ async def begin(nursery: trio.Nursery, call: Callable[[], Awaitable[object]]) ->
 
 def puppet(**options: Any) -> type[Puppet]:
     """A class of puppets with options of the class statement."""
-    made: type[Puppet] = types.new_class("Puppet", (Puppet,), options)
+    body = {"__module__": __name__, "__doc__": "A puppet."}
+    made: type[Puppet] = types.new_class("Puppet", (Puppet,), options, lambda names: names.update(body))
     return made
 
 

@@ -171,16 +171,16 @@ class Messaging:
         parent: Request | None,
     ) -> tuple[float, bool]:
         """When the call's time is over, and whether that must be watched here."""
-        callers = trio.current_effective_deadline()
-        if parent is not None and _is_within(parent):
-            callers = min(callers, parent.time_left_bound())
+        callers, enforced = trio.current_effective_deadline(), False
+        if parent is not None and parent.time_left_bound() < callers and _is_within(parent):
+            callers, enforced = parent.time_left_bound(), True  # the call may be within a shield
         if options.deadline is not None:
             own = trio.current_time() + options.deadline
         elif callers == inf:
             own = trio.current_time() + self._default_deadline(command, where)
         else:
-            return callers, False
-        return (own, True) if own < callers else (callers, False)
+            return callers, enforced
+        return (own, True) if own < callers else (callers, enforced)
 
     def _default_deadline(self, command: str | Command[Any, Any], where: Actor | Handle) -> float:
         if isinstance(command, Command) and command.deadline is not None:

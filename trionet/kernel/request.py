@@ -140,7 +140,9 @@ class Request:
 
     def time_left_bound(self) -> float:
         """The deadline at which the handler will be cancelled, for the calls that it makes itself."""
-        return inf if self.shielded or self.state is not State.RUNNING else self.deadline
+        if self.shielded or self.state is not State.RUNNING or self.cut is not None:
+            return inf  # of a handler that was cut, only what is shielded can still call
+        return self.deadline
 
     def is_abandoned(self) -> bool:
         """Tell whether its handler still runs although its caller has gone."""

@@ -1,0 +1,214 @@
+"""The inbox alone: its bound, its line, what is taken and what is drained (C2, C10)."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import pytest
+import trio
+from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
+
+from trionet.kernel.actor import Actor
+from trionet.kernel.inbox import FIRST_WARNING, Inbox
+from trionet.kernel.request import Request, State
+
+
+class Letter(Request):
+    """A message of which only its place matters."""
+
+    def __init__(self, name: str = "letter") -> None:
+        super().__init__(None, cast("Actor", None), name, (), {}, [], 0)
+        self.let_in = 0
+
+    def __repr__(self) -> str:
+        return self.command
+
+    def admitted(self) -> None:
+        self.let_in += 1
+
+
+def letters(names: str) -> list[Letter]:
+    return [Letter(name) for name in names]
+
+
+def test_c2_first_in_first_out() -> None:
+    inbox = Inbox(10)
+    sent = letters("abc")
+    for each in sent:
+        inbox.put(each)
+    assert inbox.size == 3
+    assert [inbox.take(), inbox.take(), inbox.take()] == sent
+    assert inbox.take() is None
+    assert inbox.size == 0
+
+
+def test_c10_there_is_room_up_to_the_limit() -> None:
+    inbox = Inbox(2)
+    for each in letters("ab"):
+        assert inbox.has_room()
+        inbox.put(each)
+    assert not inbox.has_room()
+    inbox.take()
+    assert inbox.has_room()
+
+
+def test_c10_who_finds_no_room_stands_in_a_line() -> None:
+    inbox = Inbox(1)
+    a, b, c, d = letters("abcd")
+    inbox.put(a)
+    for each in (b, c, d):
+        inbox.stand_in_line(each)
+    assert inbox.waiting == 3
+    assert inbox.is_in_line(c)
+    assert inbox.leave_line(c)
+    assert not inbox.is_in_line(c)
+    assert not inbox.leave_line(c)
+    assert [b.let_in, d.let_in] == [0, 0]
+    assert inbox.take() is a
+    assert [b.let_in, d.let_in, inbox.waiting, inbox.size] == [1, 0, 1, 1]
+    assert not inbox.leave_line(b)  # it was let in
+    assert inbox.take() is b
+    assert inbox.take() is d
+    assert inbox.take() is None
+
+
+def test_c10_nobody_overtakes_the_line() -> None:
+    """Room that is free while somebody stands in line is not for who comes later."""
+    inbox = Inbox(2)
+    a, b, c = letters("abc")
+    inbox.put(a)
+    inbox.put(b)
+    inbox.stand_in_line(c)
+    assert not inbox.has_room()
+    inbox.take()
+    assert inbox.size == 2
+    assert not inbox.has_room()
+
+
+def test_c10_what_came_without_regard_to_the_bound_lets_nobody_in() -> None:
+    inbox = Inbox(1)
+    a, b, c, waiting = letters("abcw")
+    for each in (a, b, c):
+        inbox.put(each)
+    inbox.stand_in_line(waiting)
+    assert inbox.take() is a
+    assert inbox.take() is b
+    assert waiting.let_in == 0
+    assert inbox.take() is c
+    assert waiting.let_in == 1
+
+
+def test_c6_what_was_withdrawn_is_not_taken() -> None:
+    inbox = Inbox(3)
+    a, b, c, d = letters("abcd")
+    for each in (a, b, c):
+        inbox.put(each)
+    inbox.stand_in_line(d)
+    a.state = b.state = State.DONE
+    assert inbox.take() is c
+    assert d.let_in == 1
+    d.state = State.DONE
+    assert inbox.take() is None
+    assert inbox.size == 0
+
+
+def test_c8_a_drained_inbox_gives_all_in_order() -> None:
+    inbox = Inbox(2)
+    a, b, c, d = letters("abcd")
+    inbox.put(a)
+    inbox.put(b)
+    inbox.stand_in_line(c)
+    inbox.stand_in_line(d)
+    b.state = State.DONE
+    assert inbox.drain() == [a, c, d]
+    assert inbox.closed
+    assert (inbox.size, inbox.waiting) == (0, 0)
+    assert [c.let_in, d.let_in] == [0, 0]
+    assert inbox.drain() == []
+
+
+async def test_c10_waiting_for_a_message(autojump_clock: MockClock) -> None:
+    inbox = Inbox(1)
+    got: list[Request] = []
+
+    async def wait() -> None:
+        got.append(await inbox.wait())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait)
+        await wait_all_tasks_blocked()
+        first, second = letters("ab")
+        inbox.put(first)
+        assert inbox.size == 1  # until the task that waited has it
+        inbox.stand_in_line(second)
+        assert inbox.drain() == [second]  # not the one that has left
+        assert inbox.size == 1
+    assert got == [first]
+    assert inbox.size == 0
+
+
+async def test_c10_waiting_lets_in_who_stands_in_line(autojump_clock: MockClock) -> None:
+    inbox = Inbox(1)
+    first, second = letters("ab")
+    inbox.put(first)
+    inbox.stand_in_line(second)
+    with assert_checkpoints():
+        assert await inbox.wait() is first
+    assert second.let_in == 1
+    with assert_checkpoints():
+        assert await inbox.wait() is second
+
+
+async def test_c6_waiting_that_is_cancelled_takes_nothing(autojump_clock: MockClock) -> None:
+    inbox = Inbox(1)
+    with trio.move_on_after(1) as scope:
+        await inbox.wait()
+    assert scope.cancelled_caught
+    inbox.put(Letter())
+    assert inbox.size == 1
+    assert inbox.take() is not None
+
+
+def test_c10_overload_is_told_once_per_doubling() -> None:
+    inbox = Inbox(10**6)
+    told = []
+    for number in range(1, 5 * FIRST_WARNING):
+        inbox.put(Letter())
+        if inbox.overloaded():
+            told.append(number)
+    assert told == [FIRST_WARNING, 2 * FIRST_WARNING, 4 * FIRST_WARNING]
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_c10_overload_is_told_again_after_the_inbox_was_empty(left: int) -> None:
+    inbox = Inbox(10**6)
+    for _ in range(FIRST_WARNING):
+        inbox.put(Letter())
+    assert inbox.overloaded()
+    while inbox.size > left:
+        inbox.take()
+    if not left:
+        assert inbox.take() is None
+    while inbox.size < FIRST_WARNING:
+        inbox.put(Letter())
+    assert inbox.overloaded() is (left == 0)
+
+
+def test_c10_what_came_over_a_link_is_told_when_it_leaves() -> None:
+    """The sending node's window has room again, whether the message was taken or drained."""
+    left: list[str] = []
+
+    class Linked(Letter):
+        from_link = True
+
+        def left_inbox(self) -> None:
+            left.append(self.command)
+
+    inbox = Inbox(10)
+    for name in "abc":
+        inbox.put(Linked(name))
+    inbox.put(Letter("local"))
+    inbox.take()
+    assert left == ["a"]
+    inbox.drain()
+    assert left == ["a", "b", "c"]
