@@ -72,13 +72,14 @@ class QueuedMessage:
 class Lanes:
     """Everything that waits for a large message or is one."""
 
-    __slots__ = ("_active", "_lanes", "_open_bytes", "_slots", "_stream_bytes", "_waiting", "pending")
+    __slots__ = ("_active", "_open_bytes", "_slots", "_stream_bytes", "_waiting", "by_pair", "pending")
 
     def __init__(self) -> None:
         self._slots: list[int] = []
         self._stream_bytes = 0
         self._open_bytes = 0
-        self._lanes: dict[Pair, deque[QueuedMessage]] = {}
+        #: The lanes; a message of a pair that has one must queue.
+        self.by_pair: dict[Pair, deque[QueuedMessage]] = {}
         self._active: deque[Pair] = deque()
         self._waiting: deque[Pair] = deque()
         #: Bytes of payload in all lanes that are not on the wire yet.
@@ -94,19 +95,11 @@ class Lanes:
         self._slots = list(range(streams))
         self._stream_bytes = stream_bytes
 
-    def __len__(self) -> int:
-        """The number of pairs that have a lane."""
-        return len(self._lanes)
-
-    def __contains__(self, pair: Pair) -> bool:
-        """Tell whether a message of a pair has to queue."""
-        return pair in self._lanes
-
     def add(self, message: QueuedMessage) -> None:
         """Queue a message: a large one, or one of a pair that has a lane."""
-        lane = self._lanes.get(message.pair)
+        lane = self.by_pair.get(message.pair)
         if lane is None:
-            self._lanes[message.pair] = deque((message,))
+            self.by_pair[message.pair] = deque((message,))
             self._waiting.append(message.pair)
         else:
             lane.append(message)
@@ -131,7 +124,7 @@ class Lanes:
     def remove(self, message: QueuedMessage, out: Buffers) -> list[Any]:
         """Take a message back that is not wholly on the wire; the result is as that of :meth:`pump`."""
         done: list[Any] = []
-        lane = self._lanes[message.pair]
+        lane = self.by_pair[message.pair]
         self.pending -= message.left
         if lane[0] is not message:
             lane.remove(message)
@@ -149,17 +142,17 @@ class Lanes:
 
     def entries(self) -> list[Any]:
         """Return the entries of all messages that are not wholly on the wire."""
-        return [message.entry for lane in self._lanes.values() for message in lane]
+        return [message.entry for lane in self.by_pair.values() for message in lane]
 
     def clear(self) -> None:
         """Forget everything."""
-        for each in (self._lanes, self._active, self._waiting):
+        for each in (self.by_pair, self._active, self._waiting):
             each.clear()
         self.pending = 0
 
     def _activate(self) -> None:
         while self._waiting and self._slots:
-            message = self._lanes[self._waiting[0]][0]
+            message = self.by_pair[self._waiting[0]][0]
             size = len(message.payload)
             if self._open_bytes + size > self._stream_bytes:
                 return
@@ -174,7 +167,7 @@ class Lanes:
     def _turn(self, out: Buffers, done: list[Any]) -> int:
         """Put one chunk of the next lane on the wire; return its bytes."""
         pair = self._active.popleft()
-        lane = self._lanes[pair]
+        lane = self.by_pair[pair]
         message = lane[0]
         payload, start = message.payload, message.offset
         if not start:
@@ -211,7 +204,7 @@ class Lanes:
         if lane:
             self._waiting.append(pair)
         else:
-            del self._lanes[pair]
+            del self.by_pair[pair]
 
 
 class _Assembly:

@@ -144,8 +144,8 @@ class ReceiveWindows:
         """Whether there are so many accounts that a sweep is due."""
         return len(self._received) > self._many
 
-    def charge(self, target: int, size: int) -> None:
-        """Charge a message that came.
+    def charge(self, target: int, size: int) -> bool:
+        """Charge a message that came; tells whether there are so many accounts that a sweep is due.
 
         Raises:
             ProtocolError: if it has no room.
@@ -153,10 +153,14 @@ class ReceiveWindows:
         received = self._received.get(target)
         if received is None:
             received = self._received[target] = _Received()
+            crowded = len(self._received) > self._many
         elif received.messages >= self._messages or (received.bytes and received.bytes + size > self._bytes):
             raise ProtocolError(f"the window of service {target} was overrun")
+        else:
+            crowded = False
         received.messages += 1
         received.bytes += size
+        return crowded
 
     def take(self, target: int, messages: int, size: int) -> Credit | None:
         """Note that messages left the inbox; return the credit that is to be given now, if any.

@@ -148,7 +148,7 @@ class Link(LinkMessages):
             return b""
         if self._delivered != self._acked and (self.sendable or now >= self._times.ack_due):
             self._acknowledge()
-        if self._final is not None and not self._outbox.lanes:
+        if self._final is not None and not self._outbox.lanes.by_pair:
             self._outbox.control(goodbye(self._final, True))
             self._final_sent = True
         data, left_lanes = self._outbox.flush()
@@ -263,7 +263,7 @@ class Link(LinkMessages):
             serving=len(self._serving),
             watches=len(self._sender.watches),
             watched=len(self._watched),
-            lanes=len(self._outbox.lanes),
+            lanes=len(self._outbox.lanes.by_pair),
         )
 
     def _happened(self, event: LinkEvent) -> None:

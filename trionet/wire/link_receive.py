@@ -153,9 +153,8 @@ class LinkReceiver:
             raise ProtocolError("a message with a field out of range")
         if size > self._settings.message_size:
             raise ProtocolError(f"a message of {size} bytes")
-        self.windows.charge(target, size)
         self.arrived += 1
-        if self.windows.crowded:
+        if self.windows.charge(target, size):
             self.give(self.windows.sweep())
 
     def _payload(self, data: bytes, start: int, end: int, payload: bytes | None) -> None:

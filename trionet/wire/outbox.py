@@ -72,10 +72,9 @@ class Outbox:
             The message where it had to queue in a lane, so that it can be taken back.
         """
         size = len(payload)
-        lanes = self.lanes
-        if size > CHUNK or (lanes and pair in lanes):
+        if size > CHUNK or pair in self.lanes.by_pair:
             message = QueuedMessage(pair, head, payload, entry)
-            lanes.add(message)
+            self.lanes.add(message)
             return message
         self._out += (head, payload)
         self._bytes += len(head) + size
@@ -99,7 +98,7 @@ class Outbox:
         """
         out, self._out, self._bytes = self._out, [], 0
         done: list[Any] = []
-        if self.lanes:
+        if self.lanes.by_pair:
             done = self.lanes.pump(out, CHUNK_BUDGET)
             self._inflight += done
         self._flushed = self._acknowledged + len(self._inflight)
@@ -135,4 +134,4 @@ class Outbox:
 
     def __bool__(self) -> bool:
         """Tell whether there is anything to flush."""
-        return bool(self._out) or bool(self.lanes)
+        return bool(self._out or self.lanes.by_pair)
