@@ -290,8 +290,8 @@ class Lifecycle(Naming):
                 await living.wait_ended()
             elif number % STOPPED_AT_ONCE == 0:
                 await trio.lowlevel.checkpoint()
-        for living in asked:
-            await living.wait_ended()
+        while self._roots:
+            await next(reversed(self._roots.values())).wait_ended()
 
 
 class _Start:
