@@ -28,6 +28,8 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autosummary_generate = False
 default_role = "py:obj"
+# The indexes name the pages that have an order, and end with * for all others.
+suppress_warnings = ["toc.empty_glob"]
 napoleon_custom_sections = ["Cancellation"]
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
@@ -35,12 +37,12 @@ napoleon_use_rtype = False
 
 # Names of others, whose documentation is not here to refer to.
 foreign = (
-    "attrs? cattrs collections contextlib datetime decimal enum httpx logging os outcome pathlib pytest random "
-    "rich ssl trio trio_websocket types typer typing typing_extensions uuid warnings"
+    "attrs? cattrs collections contextlib datetime decimal enum httpx logging os outcome pathlib pytest "
+    "random rich ssl trio trio_websocket types typer typing typing_extensions uuid warnings"
 )
 nitpick_ignore_regex = [
     (r"py:.*", rf"({foreign.replace(' ', '|')})(\..+)?"),
-    # Public names say that they are of a facade: what has the path of a layer is internal, or a type variable.
+    # A public name says that it is of a facade; what has the path of a layer is internal, or a type variable.
     (r"py:(class|obj|mod)", r"trionet\.[a-z]\w*(\..+)?"),
     # What is imported for type checkers only has no path at all.
     (r"py:class", r"[A-Z](_co)?|AbstractAsyncContextManager|Actor|Request"),
