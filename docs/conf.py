@@ -28,8 +28,6 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autosummary_generate = False
 default_role = "py:obj"
-# The indexes name the pages that have an order, and end with * for all others.
-suppress_warnings = ["toc.empty_glob"]
 napoleon_custom_sections = ["Cancellation"]
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
