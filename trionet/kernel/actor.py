@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from trionet.errors import InternalError, NameTaken, ServiceExited, StartFailed
+from trionet.errors import InternalError, NameTaken, ServiceExited, StartFailed, text_of
 from trionet.handle import Handle
 from trionet.kernel.context import current_actor
 from trionet.kernel.dispatch import Worker
@@ -387,7 +387,8 @@ async def work(actor: Actor, request: Request | None = None, *, permanent: bool 
 
 
 def _text(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    text = text_of(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _leaves(error: BaseException) -> Generator[BaseException]:

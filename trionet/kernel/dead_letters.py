@@ -82,15 +82,14 @@ class DeadLetters:
         for subscriber in self._subscribers:
             try:
                 subscriber.send_nowait(letter)
-            except trio.WouldBlock:
-                continue  # it lags; it can see so by the count
+            except (trio.WouldBlock, trio.BrokenResourceError):
+                continue  # it lags, and can see so by the count; or it has closed its end
 
     def _log_within_rate(self, letter: DeadLetter) -> None:
         second = int(trio.current_time())
         if second != self._second:
-            if self._muted:
-                _log.warning("%d more dead letters were not logged", self._muted)
-            self._second, self._logged, self._muted = second, 0, 0
+            self.log_muted()
+            self._second, self._logged = second, 0
         if self._logged >= self._rate:
             self._muted += 1
             return
@@ -99,6 +98,12 @@ class DeadLetters:
         _log.warning(
             "dead letter: %s from %s to %s: %s", letter.command, source, letter.target, letter.reason
         )
+
+    def log_muted(self) -> None:
+        """Tell how many the rate has kept out of the log since the last line."""
+        muted, self._muted = self._muted, 0
+        if muted:
+            _log.warning("%d more dead letters were not logged", muted)
 
     @asynccontextmanager
     async def subscribe(self) -> AsyncIterator[trio.MemoryReceiveChannel[DeadLetter]]:

@@ -292,6 +292,7 @@ class Lifecycle(Naming):
                 await trio.lowlevel.checkpoint()
         while self._roots:
             await next(reversed(self._roots.values())).wait_ended()
+        self.dead_letters.log_muted()
 
 
 class _Start:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from trionet.errors import BadMessage, CallError, RemoteError
+from trionet.errors import BadMessage, CallError, RemoteError, text_of
 from trionet.kernel.request import Cut, Request, State
 from trionet.message import is_plain, snapshot, value_class
 
@@ -133,7 +133,7 @@ def portable(error: BaseException, node: Node) -> Exception:
     name = type(error).__qualname__
     if type(error).__module__ != "builtins":
         name = f"{type(error).__module__}.{name}"
-    return RemoteError(name, str(error), text)
+    return RemoteError(name, text_of(error), text)
 
 
 def traceback_text(error: BaseException) -> str:
