@@ -257,6 +257,23 @@ def test_an_unknown_exclusive_name_waits_for_the_master_to_settle() -> None:
     world.check_always()
 
 
+def test_who_has_gone_before_the_master_settled_gets_nothing() -> None:
+    """The next in line does; a connection that was replaced asks again by itself."""
+    world, (one, other) = cluster(1, 2, settle=None)
+    ask(world, one, 1)
+    world.deliver_all()
+    ask(world, other, 2)
+    world.deliver_all()
+    world.crash(one)
+    world.reset(other, by_master=False)
+    world.connect_all()
+    world.run(HOLD + 1)
+    assert world.master is not None
+    assert [row.handle.harbor for row in world.master.tables.name_rows()] == [2]
+    assert isinstance(other.outcomes[2], fx.Done)
+    world.check_quiet()
+
+
 def test_a_goodbye_frees_the_name_at_once() -> None:
     """Nobody has to wait for a node that stopped in peace."""
     world, (one, other) = cluster(1, 2)

@@ -56,6 +56,7 @@ from trionet.wire.tables import (
     NEVER,
     Change,
     GroupRow,
+    Leaving,
     NodeJoined,
     NodeLeft,
     NodeRow,
@@ -149,7 +150,7 @@ class Membership:
     def _follow(self, message: Message, now: float) -> None:
         match message:
             case Changes():
-                self._change(message, now)
+                self._change(message)
             case Registered():
                 self.names.granted(message, now)
             case NameRefused():
@@ -204,7 +205,7 @@ class Membership:
             self._out.append(MasterBack())
         self._was_lost = False
         self.names.online = self.groups.online = True
-        self.peers.update(tables.nodes, {}, now)
+        self.peers.load(tables.nodes, now)
         with self.groups.viewing(sorted({*self.tables.groups, *tables.groups})):
             self.names.load(tables)
             self.groups.tables = tables
@@ -222,7 +223,7 @@ class Membership:
             raise ProtocolError("a snapshot without the node that it is for")
         return tables
 
-    def _change(self, message: Changes, now: float) -> None:
+    def _change(self, message: Changes) -> None:
         if self._resyncing:
             return
         if message.number != self._number + 1 or message.epoch < self.epoch:
@@ -233,16 +234,16 @@ class Membership:
             self._check_about_me(change)
         self.epoch, self._number = message.epoch, message.number
         for change in message.changes:
-            self._apply(change, now)
+            self._apply(change)
 
-    def _apply(self, change: Change, now: float) -> None:
+    def _apply(self, change: Change) -> None:
         _, groups = self.tables.touched(change)
         with self.groups.viewing(groups):
             self.names.apply(change)
         if isinstance(change, NodeJoined):
-            self.peers.update(self.tables.nodes, {}, now)
+            self.peers.change(self.tables.nodes, change.node.harbor, Leaving.LOST)
         elif isinstance(change, NodeLeft):
-            self.peers.update(self.tables.nodes, {change.harbor: change.reason}, now)
+            self.peers.change(self.tables.nodes, change.harbor, change.reason)
 
     def _check_about_me(self, change: Change) -> None:
         match change:

@@ -18,8 +18,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-import attrs
-
 from trionet.handle import Handle
 from trionet.wire.effects import (
     Done,
@@ -35,19 +33,8 @@ from trionet.wire.effects import (
 )
 from trionet.wire.lease import Lease
 from trionet.wire.master_messages import Denial, NameRefused, Register, Registered, Unregister
+from trionet.wire.pending import Ask, Asks, Waits
 from trionet.wire.tables import Change, NameRow, Tables, check_global_name
-
-
-@attrs.define
-class _Pending:
-    """A registration that is not answered yet."""
-
-    token: Token
-    name: str
-    handle: Handle
-    exclusive: bool
-    replace: Handle | None
-    cancelled: bool = False
 
 
 class NameDesk:
@@ -66,9 +53,9 @@ class NameDesk:
         self._out = out
         self._incarnation = incarnation
         self._held: dict[str, NameRow] = {}
-        self._pending: dict[int, _Pending] = {}
-        self._waits: dict[Token, str] = {}
-        self._numbers = 0
+        self._exclusive: dict[str, None] = {}
+        self._asks = Asks()
+        self._waits = Waits()
 
     # --- reading ------------------------------------------------------------------------------------
 
@@ -93,13 +80,12 @@ class NameDesk:
 
     def tokens(self) -> frozenset[Token]:
         """The registrations and waits that have not ended."""
-        asked = [each.token for each in self._pending.values() if not each.cancelled]
-        return frozenset([*asked, *self._waits])
+        return frozenset([*self._asks.tokens(), *self._waits.tokens()])
 
     @property
     def deadline(self) -> float | None:
         """The time at which :meth:`advance` has something to do."""
-        times = [self.lease.until] if self._exclusives() else []
+        times = [self.lease.until] if self._exclusive else []
         if self.online and self._wants_lease():
             times.append(self.lease.due)
         return min(times, default=None)
@@ -109,7 +95,7 @@ class NameDesk:
     def check(self, token: Token, name: str) -> None:
         """Raise a ValueError if a registration or a wait is not allowed."""
         check_global_name(name)
-        if token in self._waits or any(ask.token == token for ask in self._pending.values()):
+        if token in self._waits or self._asks.with_token(token) is not None:
             raise ValueError(f"the token {token!r} is in use")
 
     def register(
@@ -120,10 +106,9 @@ class NameDesk:
         if held is not None and held.handle == handle and held.exclusive == exclusive:
             self._out.append(Done(token, handle))
             return
-        self._numbers += 1
-        self._pending[self._numbers] = _Pending(token, name, handle, exclusive, replace)
+        ask = self._asks.add(token, name, handle, exclusive, replace)
         if self.online:
-            self._ask(self._numbers, now)
+            self._ask(ask, now)
 
     def unregister(self, name: str, handle: Handle) -> None:
         """Give up a name; nothing happens if the service does not own it."""
@@ -131,15 +116,16 @@ class NameDesk:
         if held is None or held.handle != handle:
             return
         with self._viewing([name]):
-            del self._held[name]
+            self._release(name)
         if self.online:
             self._out.append(Send(Unregister(name, handle)))
 
     def withdraw(self, handle: Handle) -> None:
         """A service has ended: give up all it owns and asks for."""
-        for number in [each for each, ask in self._pending.items() if ask.handle == handle]:
-            self._drop(number)
-        for row in self.held():
+        for ask in self._asks:
+            if ask.handle == handle:
+                self._drop(ask)
+        for row in list(self._held.values()):
             self.unregister(row.name, handle)
 
     def wait(self, token: Token, name: str) -> None:
@@ -148,13 +134,14 @@ class NameDesk:
         if owner is not None:
             self._out.append(Done(token, owner))
         else:
-            self._waits[token] = name
+            self._waits.add(token, name)
 
     def cancel(self, token: Token) -> None:
         """Nobody waits for that token any more."""
-        self._waits.pop(token, None)
-        for number in [each for each, ask in self._pending.items() if ask.token == token]:
-            self._drop(number)
+        self._waits.remove(token)
+        ask = self._asks.with_token(token)
+        if ask is not None:
+            self._drop(ask)
 
     # --- what the master says -----------------------------------------------------------------------
 
@@ -164,7 +151,7 @@ class NameDesk:
         with self._viewing(names):
             self.tables = tables
             self._check_held(names)
-        asked = {ask.name for ask in self._pending.values()}
+        asked = {ask.name for ask in self._asks}
         for name in names:
             row = tables.names.get(name)
             if row and self._is_mine(row.handle) and name not in self._held and name not in asked:
@@ -179,53 +166,56 @@ class NameDesk:
 
     def granted(self, answer: Registered, now: float) -> None:
         """The master has accepted a registration."""
-        ask = self._pending.pop(answer.token, None)
+        ask = self._asks.take(answer.token)
         if ask is None:
             return
         if ask.cancelled:
             self._undo(ask)
         elif ask.exclusive and now >= self.lease.until:
-            self._pending[answer.token] = ask
+            self._asks.put_back(ask)
             self._out.append(Send(Unregister(ask.name, ask.handle)))
-            self._ask(answer.token, now)
+            self._ask(ask, now)
         else:
+            self._asks.told(ask)
             with self._viewing([ask.name]):
-                self._held[ask.name] = NameRow(ask.name, ask.handle, answer.stamp, ask.exclusive)
+                self._hold(NameRow(ask.name, ask.handle, answer.stamp, ask.exclusive))
             self._out.append(Done(ask.token, ask.handle))
 
     def refused(self, answer: NameRefused) -> None:
         """The master has refused a registration."""
-        ask = self._pending.pop(answer.token, None)
+        ask = self._asks.take(answer.token)
         if ask is not None and not ask.cancelled:
+            self._asks.told(ask)
             failure = Failure.TAKEN if answer.denial is Denial.TAKEN else Failure.FULL
             self._out.append(Failed(ask.token, failure, answer.owner))
 
     def go_online(self, now: float) -> None:
         """The slave is admitted: ask again for all that is pending."""
         self.online = True
-        for number in list(self._pending):
-            self._ask(number, now)
+        for ask in self._asks:
+            self._ask(ask, now)
         self.advance(now)
 
     def go_offline(self) -> None:
         """The connection to the master is lost."""
         self.online = False
         self.lease.forget()
-        self._pending = {number: ask for number, ask in self._pending.items() if not ask.cancelled}
+        for ask in self._asks:
+            if ask.cancelled:
+                self._asks.drop(ask)
 
     def end(self) -> None:
         """The slave has ended: nothing that waits will ever succeed."""
         self.online = False
-        for ask in self._pending.values():
-            if not ask.cancelled:
-                self._out.append(Failed(ask.token, Failure.ENDED, None))
-        self._out += [Failed(token, Failure.ENDED, None) for token in self._waits]
-        self._pending, self._waits = {}, {}
+        self._out += [
+            Failed(token, Failure.ENDED, None) for token in [*self._asks.tokens(), *self._waits.tokens()]
+        ]
+        self._asks, self._waits = Asks(), Waits()
 
     def advance(self, now: float) -> None:
         """Withdraw exclusive names whose lease is over, renew the lease when it is time."""
         if now >= self.lease.until:
-            for row in self._exclusives():
+            for row in [self._held[name] for name in self._exclusive]:
                 self.unregister(row.name, row.handle)
                 self._out.append(NameLost(row.name, row.handle, Loss.MASTER_SILENT))
         if self.online and self._wants_lease() and now >= self.lease.due:
@@ -236,29 +226,35 @@ class NameDesk:
     def _is_mine(self, handle: Handle) -> bool:
         return handle.incarnation == self._incarnation
 
-    def _exclusives(self) -> list[NameRow]:
-        return [row for row in self.held() if row.exclusive]
-
     def _wants_lease(self) -> bool:
-        return bool(self._exclusives()) or any(ask.exclusive for ask in self._pending.values())
+        return bool(self._exclusive) or self._asks.has_exclusive
 
-    def _ask(self, number: int, now: float) -> None:
-        ask = self._pending[number]
+    def _hold(self, row: NameRow) -> None:
+        self._release(row.name)
+        self._held[row.name] = row
+        if row.exclusive:
+            self._exclusive[row.name] = None
+
+    def _release(self, name: str) -> None:
+        self._held.pop(name, None)
+        self._exclusive.pop(name, None)
+
+    def _ask(self, ask: Ask, now: float) -> None:
         if ask.exclusive:
             self._out.append(Send(self.lease.renew(now)))
-        self._out.append(Send(Register(number, ask.name, ask.handle, ask.exclusive, ask.replace)))
+        self._out.append(Send(Register(ask.number, ask.name, ask.handle, ask.exclusive, ask.replace)))
 
-    def _drop(self, number: int) -> None:
+    def _drop(self, ask: Ask) -> None:
         """Nobody wants a registration any more; what was asked must still be answered."""
         if self.online:
-            self._pending[number].cancelled = True
+            self._asks.cancel(ask)
         else:
-            del self._pending[number]
+            self._asks.drop(ask)
 
-    def _undo(self, cancelled: _Pending) -> None:
+    def _undo(self, cancelled: Ask) -> None:
         """Give up what was granted to nobody, unless another registration has the same in mind."""
         name, handle = cancelled.name, cancelled.handle
-        again = any(ask.name == name and ask.handle == handle for ask in self._pending.values())
+        again = any(ask.name == name and ask.handle == handle for ask in self._asks)
         held = self._held.get(name)
         if again or (held is not None and held.handle == handle):
             return
@@ -277,11 +273,11 @@ class NameDesk:
             elif not self._is_mine(row.handle):
                 self._lose(held, Loss.OTHER_OWNER)
             elif row.handle == held.handle:
-                self._held[name] = row
+                self._hold(row)
 
     def _lose(self, held: NameRow, loss: Loss) -> None:
         with self._viewing([held.name]):
-            del self._held[held.name]
+            self._release(held.name)
         self._out.append(NameLost(held.name, held.handle, loss))
 
     @contextmanager
@@ -300,6 +296,4 @@ class NameDesk:
                 self._out.append(NameRemoved(name, old))
 
     def _end_waits(self, name: str, owner: Handle) -> None:
-        for token in [each for each, wanted in self._waits.items() if wanted == name]:
-            del self._waits[token]
-            self._out.append(Done(token, owner))
+        self._out += [Done(token, owner) for token in self._waits.take(name)]

@@ -53,27 +53,33 @@ class Peers:
         """Whether every node of the first table is linked, has left, or was tried in vain."""
         return self._ready
 
-    def update(self, nodes: Mapping[int, NodeRow], left: Mapping[int, Leaving], now: float) -> None:
-        """Take over the table of nodes.
-
-        Args:
-            nodes: the table.
-            left: why nodes left that are no longer in it; ``LOST`` where it is not said.
-            now: the present time.
-        """
-        me = nodes[self.harbor]
-        for harbor in sorted(self._orders):
-            node = nodes.get(harbor)
-            if node is None or node.incarnation != self._orders[harbor].node.incarnation:
-                default = Leaving.LOST if node is None else Leaving.SUPERSEDED
-                self._drop(harbor, left.get(harbor, default))
-        for harbor in sorted(nodes):
-            if harbor != self.harbor:
-                self._order(nodes[harbor], dial=me.dials(nodes[harbor]))
+    def load(self, nodes: Mapping[int, NodeRow], now: float) -> None:
+        """Take over a whole table of nodes."""
+        for harbor in sorted({*self._orders, *nodes}):
+            self.change(nodes, harbor, Leaving.LOST)
         if self._awaited is None:
             self._awaited = {harbor: order.node.incarnation for harbor, order in self._orders.items()}
             self._until = now + self._patience
         self._check_ready()
+
+    def change(self, nodes: Mapping[int, NodeRow], harbor: int, reason: Leaving) -> None:
+        """Take over one row of the table.
+
+        Args:
+            nodes: the table.
+            harbor: whose row may have changed.
+            reason: why that node has left, if it is no longer there.
+        """
+        if harbor == self.harbor:
+            return
+        node = nodes.get(harbor)
+        order = self._orders.get(harbor)
+        if order is not None and node is None:
+            self._drop(harbor, reason)
+        elif order is not None and node is not None and node.incarnation != order.node.incarnation:
+            self._drop(harbor, Leaving.SUPERSEDED)
+        if node is not None:
+            self._order(node, dial=nodes[self.harbor].dials(node))
 
     def set_linked(self, harbor: int, incarnation: int) -> None:
         """There is a link to that incarnation; one that is not in the table is told to be dropped."""

@@ -77,7 +77,8 @@ class NodeRow:
 
     def dials(self, other: NodeRow) -> bool:
         """Tell whether this one of a pair dials: the later admitted does, at first and ever after."""
-        return (self.admission, self.harbor) > (other.admission, other.harbor)
+        mine, its = self.admission, other.admission
+        return (mine.epoch, mine.counter, self.harbor) > (its.epoch, its.counter, other.harbor)
 
 
 @attrs.frozen
@@ -226,15 +227,17 @@ class Tables:
 
     def owned(self, harbor: int, incarnation: int) -> list[NameRow]:
         """The names that a node owns."""
-        return [row for row in self.name_rows() if lives_on(row.handle, harbor, incarnation)]
+        found = [row for row in self.names.values() if lives_on(row.handle, harbor, incarnation)]
+        return sorted(found, key=lambda row: row.name)
 
     def memberships(self, harbor: int, incarnation: int) -> dict[str, list[Handle]]:
         """The groups that services of a node are members of, with these."""
-        found = {
-            group: sorted(each for each in self.groups[group] if lives_on(each, harbor, incarnation))
-            for group in sorted(self.groups)
-        }
-        return {group: members for group, members in found.items() if members}
+        found: dict[str, list[Handle]] = {}
+        for group in sorted(self.groups):
+            members = [each for each in self.groups[group] if lives_on(each, harbor, incarnation)]
+            if members:
+                found[group] = sorted(members)
+        return found
 
     def touched(self, change: Change) -> tuple[list[str], list[str]]:
         """The names and the groups that a change concerns."""
