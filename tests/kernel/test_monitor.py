@@ -1,4 +1,4 @@
-"""The watchdog tells of a handler that holds the event loop, while it still does; of necessity in real time."""
+"""The watchdog tells of a handler that holds the event loop, while it still does (in real time, by need)."""
 
 from __future__ import annotations
 
@@ -98,12 +98,12 @@ async def test_each_stall_is_counted(reports: Reports) -> None:
             assert number <= before + 1 <= node.statistics().stalls
 
 
-#: What the watchdog sees at each look, and whether it reports: rounds of the loop, whether it waits for input.
+#: What the watchdog sees at each look, and whether it reports: rounds of the loop, whether it is idle, report.
 LOOKS = {
     "turning": [(1, False, False), (2, False, False), (3, False, False), (9, False, False)],
     "idle": [(1, True, False), (1, True, False), (1, True, False), (1, True, False)],
     "stuck": [(1, False, False), (1, False, False), (1, False, True)],
-    "stuck long": [
+    "stuck long": [*[(1, False, False)] * 2, (1, False, True), *[(1, False, False)] * 3],
         (1, False, False),
         (1, False, False),
         (1, False, True),
