@@ -377,3 +377,61 @@ def test_records_of_another_link_are_of_no_use() -> None:
     stranger = Link(agreement, LinkSettings(), 0)
     refused(other, stranger.data_to_send(0), "tag is wrong")
     assert one.is_open
+
+
+# --- peers that do not read ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [0, 3 * CHUNK])
+def test_calls_whose_answers_are_never_read_count_as_open(size: int) -> None:
+    """Else answers would pile up for a peer that calls and never reads."""
+    one, other = links(settings=LinkSettings(sessions=3))
+    for session in (1, 2, 3):
+        other.receive_data(call(session), 0)
+    other.reply(1, bytes(size))
+    other.fail(2, 1, True)
+    other.confirm_cancel(3)
+    refused(other, call(4), "more than 3 calls at a time")
+    assert one.is_open
+
+
+def test_answers_that_were_flushed_do_not_count() -> None:
+    _, other = links(settings=LinkSettings(sessions=2))
+    for session in range(1, 20, 2):
+        other.receive_data(call(session) + call(session + 1, target=8), 0)
+        other.reply(session, bytes(2 * CHUNK))
+        other.reply(session + 1, b"")
+        while other.data_to_send(0):
+            pass
+    assert other.statistics().arrived == 20
+
+
+@pytest.mark.parametrize("size", [0, 3 * CHUNK])
+def test_watches_whose_ends_are_never_read_count_as_open(size: int) -> None:
+    _, other = links(settings=LinkSettings(watches=2))
+    watches = [body(frames.WATCH, "QII", number, 5, 7) for number in (1, 2, 3)]
+    other.receive_data(watches[0] + watches[1] + body(frames.UNWATCH, "Q", 1), 0)
+    other.exited(2, bytes(size))
+    refused(other, watches[2], "more than 2 watches at a time")
+
+
+def test_ends_that_were_flushed_do_not_count() -> None:
+    _, other = links(settings=LinkSettings(watches=2))
+    for number in range(1, 20, 2):
+        watches = [body(frames.WATCH, "QII", each, 5, 7) for each in (number, number + 1)]
+        other.receive_data(b"".join(watches) + body(frames.UNWATCH, "Q", number), 0)
+        other.exited(number + 1, bytes(2 * CHUNK))
+        while other.data_to_send(0):
+            pass
+    assert other.statistics().watched == 0
+
+
+def test_credit_that_is_provoked_and_never_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trionet.wire.link_receive.MAX_CONTROL", 100)
+    _, other = links()
+    wish = body(frames.WANT_CREDIT, "I", 7)
+    for _ in range(5):
+        other.receive_data(send(size=1) + wish, 0)
+        other.delivered()
+        other.consumed(7, 1, 1)
+    refused(other, wish, "does not read what it provokes")

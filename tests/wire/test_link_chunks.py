@@ -197,6 +197,7 @@ def test_pending_bytes_go_down_to_nothing() -> None:
     one.send(5, 7, "behind", b"12345")
     one.send(5, 8, "small", b"12345")
     assert len(LARGE) + 10 < one.pending_bytes < len(LARGE) + 100
+    assert one.queued_bytes == one.pending_bytes - len(LARGE) - 5
     one_flush(one, other)
     assert one.pending_bytes == len(LARGE) + 5 - CHUNK_BUDGET
     pump(one, other)

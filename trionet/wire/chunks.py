@@ -37,7 +37,10 @@ from trionet.wire.link_frames import (
 Pair = tuple[int, int]
 Buffers = list[bytes | memoryview]
 
-#: Marks what is neither acknowledged nor given back when a link ends.
+#: Stand for what is neither acknowledged nor given back when a link ends: the answer to a call, the answer to
+#: a watch, and anything else.
+ANSWER: Final = object()
+END: Final = object()
 UNCOUNTED: Final = object()
 _CHUNKED: Final = frozenset({CALL, SEND, REPLY, FAIL, EXIT, PAYLOAD})
 _NO_SLOT: Final = -1
@@ -50,7 +53,7 @@ class QueuedMessage:
         pair: who sends it to whom.
         head: its head, length included.
         payload: its payload.
-        entry: what to remember once it is on the wire, or :data:`UNCOUNTED`.
+        entry: what to remember once it is on the wire.
     """
 
     __slots__ = ("entry", "head", "offset", "pair", "payload", "slot")
@@ -188,8 +191,7 @@ class Lanes:
     def _finish(self, pair: Pair, lane: deque[QueuedMessage], out: Buffers, done: list[Any]) -> None:
         message = lane.popleft()
         self._release(message)
-        if message.entry is not UNCOUNTED:
-            done.append(message.entry)
+        done.append(message.entry)
         self._follow(pair, lane, out, done)
         self._activate()
 
@@ -199,8 +201,7 @@ class Lanes:
             message = lane.popleft()
             out += (message.head, message.payload)
             self.pending -= len(message.payload)
-            if message.entry is not UNCOUNTED:
-                done.append(message.entry)
+            done.append(message.entry)
         if lane:
             self._waiting.append(pair)
         else:

@@ -97,6 +97,11 @@ class Link(LinkMessages):
         return self._outbox.pending
 
     @property
+    def queued_bytes(self) -> int:
+        """The same without large messages and what waits behind them: what a small message waits for."""
+        return self._outbox.queued
+
+    @property
     def sendable(self) -> bool:
         """Whether :meth:`data_to_send` has something that should not wait."""
         if self._closed is not None or self._final_sent:

@@ -10,7 +10,6 @@ import abc
 import math
 from typing import Any
 
-from trionet.wire import link_frames as frames
 from trionet.wire.chunks import Pair
 from trionet.wire.link_events import CreditAvailable, LinkEvent
 from trionet.wire.link_send import LinkSender
@@ -143,7 +142,7 @@ class LinkMessages(abc.ABC):
     def confirm_cancel(self, session: int) -> None:
         """Tell the peer that a call which it cancelled has ended by that; errors as in :meth:`reply`."""
         self._sender.check_size(0)
-        self._sender.answer(frames.CANCELLED, session, self._serving.pop(session))
+        self._sender.confirm(session, self._serving.pop(session))
 
     def watch(self, source: int, target: int, *, token: Any = None) -> int:
         """Watch a service of the peer until ``ExitReceived``, :meth:`unwatch` or :meth:`close`.
@@ -177,7 +176,7 @@ class LinkMessages(abc.ABC):
         self._sender.check_size(len(payload))
         pair = self._watched.pop(watch, None)
         if pair is not None:
-            self._sender.answer(frames.EXIT, watch, pair, payload)
+            self._sender.exit(watch, pair, payload)
 
     def send_payload(self, payload: bytes) -> None:
         """Send a message of the dialogue of a master or console link.

@@ -28,6 +28,8 @@ from trionet.wire.link_send import LEFT, LinkSender
 
 _Reader = Callable[[bytes, int, int, bytes | None], None]
 _NUMBER_SIZE: Final = frames.NUMBER_BODY.size
+#: Bytes of control frames that may wait for a peer that makes this end send ever more of them.
+MAX_CONTROL: Final = 16 * 1024 * 1024
 
 
 class LinkReceiver:
@@ -51,6 +53,7 @@ class LinkReceiver:
     ) -> None:
         self._settings = settings
         self._sender = sender
+        self._outbox = sender.outbox
         self._serving = serving
         self._watched = watched
         self._readers: list[_Reader | None] = [None] * 256
@@ -126,7 +129,7 @@ class LinkReceiver:
             raise ProtocolError("a call whose head has the wrong length")
         if session in self._serving or not session:
             raise ProtocolError(f"session {session}, which is open already")
-        if len(self._serving) >= self._settings.sessions:
+        if len(self._serving) + self._outbox.answers >= self._settings.sessions:
             raise ProtocolError(f"more than {self._settings.sessions} calls at a time")
         self._accept(source, target, remaining, name_size, len(payload))
         self._serving[session] = (target, source)
@@ -155,7 +158,7 @@ class LinkReceiver:
             raise ProtocolError(f"a message of {size} bytes")
         self.arrived += 1
         if self.windows.charge(target, size):
-            self.give(self.windows.sweep())
+            self._sweep()
 
     def _payload(self, data: bytes, start: int, end: int, payload: bytes | None) -> None:
         if payload is None:
@@ -223,7 +226,7 @@ class LinkReceiver:
         watch, source, target = _exactly(frames.WATCH_BODY, data, start, end)
         if watch <= self._last_watch or (source | target) >> 24:
             raise ProtocolError("a watch with a field out of range")
-        if len(self._watched) >= self._settings.watches:
+        if len(self._watched) + self._outbox.ends >= self._settings.watches:
             raise ProtocolError(f"more than {self._settings.watches} watches at a time")
         self._last_watch = watch
         self._watched[watch] = (target, source)
@@ -234,7 +237,7 @@ class LinkReceiver:
         if watch > self._last_watch:
             raise ProtocolError(f"watch {watch} was left, which never was")
         if self._watched.pop(watch, None) is not None:
-            self._sender.outbox.control(numbered(frames.UNWATCHED, watch))
+            self._outbox.end(numbered(frames.UNWATCHED, watch))
             self.events.append(events.UnwatchReceived(watch))
 
     # --- the link itself -----------------------------------------------------------------------------
@@ -260,7 +263,7 @@ class LinkReceiver:
         self.events.append(self.goodbye)
 
     def _ack(self, data: bytes, start: int, end: int, _: bytes | None) -> None:
-        self._sender.outbox.acknowledge(_number(data, start, end))
+        self._outbox.acknowledge(_number(data, start, end))
 
     def _credit(self, data: bytes, start: int, end: int, _: bytes | None) -> None:
         target, messages, size = _exactly(frames.CREDIT_BODY, data, start, end)
@@ -274,15 +277,21 @@ class LinkReceiver:
         credit = self.windows.want(target)
         if credit is not None:
             self.give([credit])
-        if self.windows.crowded:
-            self.give(self.windows.sweep())
+        if self.windows.crowded or self._outbox.control_bytes > MAX_CONTROL:
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Be rid of idle accounts, unless the peer provokes credit that it does not read."""
+        if self._outbox.control_bytes > MAX_CONTROL:
+            raise ProtocolError("the peer does not read what it provokes")
+        self.give(self.windows.sweep())
 
     def give(self, given: list[Credit]) -> None:
         """Queue credit for the peer."""
         for target, messages, size in given:
             head = frames.CREDIT_HEAD
             length = head.size - LENGTH_SIZE
-            self._sender.outbox.control(head.pack(length, frames.CREDIT, target, messages, size))
+            self._outbox.control(head.pack(length, frames.CREDIT, target, messages, size))
 
     # --- large messages ------------------------------------------------------------------------------
 

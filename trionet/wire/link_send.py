@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from trionet.wire.chunks import Pair, QueuedMessage
+from trionet.wire.chunks import ANSWER, END, UNCOUNTED, Pair, QueuedMessage
 from trionet.wire.credit import SendWindows
 from trionet.wire.errors import ProtocolError
 from trionet.wire.framing import LENGTH_SIZE
@@ -18,7 +18,9 @@ from trionet.wire.link_frames import (
     CALL,
     CALL_HEAD,
     CANCEL,
+    CANCELLED,
     EXECUTED,
+    EXIT,
     FAIL,
     FAIL_HEAD,
     MAX_TEXT,
@@ -162,17 +164,21 @@ class LinkSender:
     def reply(self, session: int, pair: Pair, payload: bytes) -> None:
         """Send the result of a call of the peer."""
         head = NUMBER_HEAD.pack(9 + len(payload), REPLY, session)
-        self.outbox.push(pair, head, payload)
+        self.outbox.push(pair, head, payload, ANSWER)
 
     def fail(self, session: int, pair: Pair, code: int, executed: bool | None, payload: bytes) -> None:
         """Send the error of a call of the peer."""
         length = _FAIL_SIZE + len(payload)
         head = FAIL_HEAD.pack(length, FAIL, session, code, EXECUTED.index(executed))
-        self.outbox.push(pair, head, payload)
+        self.outbox.push(pair, head, payload, ANSWER)
 
-    def answer(self, kind: int, number: int, pair: Pair, payload: bytes = b"") -> None:
-        """Send another answer that has to keep its place among the messages of its pair."""
-        self.outbox.push(pair, numbered(kind, number, len(payload)), payload)
+    def confirm(self, session: int, pair: Pair) -> None:
+        """Send that a call of the peer ended by its cancellation."""
+        self.outbox.push(pair, numbered(CANCELLED, session), b"", ANSWER)
+
+    def exit(self, watch: int, pair: Pair, payload: bytes) -> None:
+        """Send the end of a watched service."""
+        self.outbox.push(pair, numbered(EXIT, watch, len(payload)), payload, END)
 
     def check_size(self, size: int) -> None:
         """Raise MessageTooLarge if the peer does not take a payload of that size."""
@@ -201,7 +207,7 @@ class LinkSender:
     def payload(self, payload: bytes) -> None:
         """Send a message of a dialogue."""
         self.check_size(len(payload))
-        self.outbox.push(_NODE, BARE_HEAD.pack(1 + len(payload), PAYLOAD), payload)
+        self.outbox.push(_NODE, BARE_HEAD.pack(1 + len(payload), PAYLOAD), payload, UNCOUNTED)
 
     # --- what the peer answered ----------------------------------------------------------------------
 
