@@ -8,6 +8,8 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, Any
 
+import trio
+
 from trionet.errors import BadMessage, CallError, DeadlineExceeded, ServiceExited
 from trionet.handle import Handle
 from trionet.kernel.request import Cut, Request, State
@@ -56,7 +58,7 @@ class InboundSend(Request):
 class InboundCall(InboundSend):
     """A call from another node."""
 
-    __slots__ = ("_answered", "_session")
+    __slots__ = ("_answered", "_left_at", "_session")
 
     one_way = False
 
@@ -66,6 +68,7 @@ class InboundCall(InboundSend):
         self.session = session
         self.deadline = deadline
         self._answered = False
+        self._left_at = inf
 
     # its time, and its caller
 
@@ -74,8 +77,8 @@ class InboundCall(InboundSend):
         return not self._answered
 
     def is_abandoned(self) -> bool:
-        """Tell whether the handler still runs although nobody waits."""
-        return self._answered and self.state is State.RUNNING
+        """Tell whether the handler still runs although nobody waits, or its caller's patience is over."""
+        return self.state is State.RUNNING and (self._answered or trio.current_time() >= self._left_at)
 
     def expire(self) -> None:
         """The time that came with the call is over."""
@@ -92,6 +95,7 @@ class InboundCall(InboundSend):
 
     def _cut(self, why: Cut) -> None:
         if self.state is State.RUNNING and not self.shielded:
+            self._left_at = min(self._left_at, trio.current_time() + self.peer.cancel_grace)
             self.cut_handler(why)
             return
         state = self.state

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import trio
 from trio.lowlevel import Abort
 
-from trionet.errors import DeadlineExceeded, NodeDown
+from trionet.errors import BadMessage, DeadlineExceeded, NodeDown
 from trionet.kernel.dead_letters import DeadLetter
 from trionet.kernel.network import Outgoing
 from trionet.message import check
@@ -172,17 +172,22 @@ class OutboundCall(Outbound):
         if self._cancelled and self._raise_cancel is not None:
             self._raise_cancel()
         if self._checks:
-            check(self._checks)
+            self._check_result()
         if isinstance(self._error, DeadlineExceeded) and not self.message.enforced and self.deadline < inf:
-            await trio.sleep_until(
-                self.deadline
-            )  # the caller's own scope tells, a moment after the other node
+            await trio.sleep_until(self.deadline)  # the caller's own scope tells
         if self._error is not None:
             try:
                 raise self._error
             finally:
                 del self._error
         return self._value
+
+    def _check_result(self) -> None:
+        try:
+            check(self._checks)
+        except BadMessage as error:
+            error.executed = True
+            raise
 
     def _abort(self, raise_cancel: Callable[[], NoReturn]) -> Abort:
         if self.stage is Stage.IN_LINE:

@@ -28,7 +28,7 @@ from trionet.wire.agreement import Agreement
 from trionet.wire.codec import Codec
 from trionet.wire.link import Link
 from trionet.wire.link_errors import LinkBusy, LinkNotOpen, MessageTooLarge
-from trionet.wire.link_frames import LinkSettings
+from trionet.wire.link_frames import CHUNK, LinkSettings
 
 if TYPE_CHECKING:
     from trionet.kernel.node import Node
@@ -194,9 +194,14 @@ class Peer:
 
     def has_room(self, target: int, size: int) -> bool:
         """Tell whether a message would go to the link at once."""
-        if target in self._lines or self.link.pending_bytes > self._pending_limit:
+        if target in self._lines or self._is_congested(size):
             return False
         return self.link.can_send(target, size)
+
+    def _is_congested(self, size: int) -> bool:
+        """Tell whether too much waits for the socket; a small message does not wait for large ones (C2)."""
+        ahead = self.link.pending_bytes if size > CHUNK else self.link.queued_bytes
+        return ahead > self._pending_limit
 
     def _transmit(self, outbound: Outbound) -> None:
         target = outbound.message.target
@@ -225,9 +230,10 @@ class Peer:
 
     def _fill(self, target: int) -> None:
         line = self._lines.get(target)
-        while line and self.link.pending_bytes <= self._pending_limit:
+        while line:
             outbound = next(iter(line))
-            if not self.link.can_send(target, len(outbound.payload)):
+            size = len(outbound.payload)
+            if self._is_congested(size) or not self.link.can_send(target, size):
                 break
             del line[outbound]
             self._transmit_waiting(outbound)
@@ -245,7 +251,7 @@ class Peer:
                 outbound.lost(str(error), executed=False)
 
     def _on_drained(self) -> None:
-        if self._lines and self.link.pending_bytes <= self._pending_limit:
+        if self._lines and self.link.queued_bytes <= self._pending_limit:
             self.fill_windows()
 
     # --- answers that go out -------------------------------------------------------------------------

@@ -94,9 +94,9 @@ class SimulatedCluster:
         Raises:
             RuntimeError: if the cluster runs over real sockets, which have no faults on demand.
         """
-        if not isinstance(self._network, SimulatedNetwork):
-            raise RuntimeError("this cluster runs over real sockets: only nodes can fail, not the network")
-        return self._network
+        if isinstance(self._network, SimulatedNetwork):
+            return self._network
+        raise RuntimeError("this cluster runs over real sockets: only nodes can fail, not the network")
 
     # --- nodes ---------------------------------------------------------------------------------------
 
@@ -178,11 +178,9 @@ class SimulatedCluster:
         return attrs.evolve(self._settings, **{**own, **settings})
 
     def _seams(self, starts: int) -> Seams:
-        return simulated(self._seed * 1000 + starts) if self._is_simulated else Seams()
-
-    @property
-    def _is_simulated(self) -> bool:
-        return isinstance(self._network, SimulatedNetwork)
+        if isinstance(self._network, SimulatedNetwork):
+            return simulated(self._seed * 1000 + starts)
+        return Seams()
 
     async def stop(self, number: int) -> None:
         """Stop a node in order and wait for its end.

@@ -3,8 +3,8 @@
 Duty: everything that a simulation puts in the place of what is outside.
 
 Time comes from the mock clock of Trio, which jumps to the next deadline as soon as every task waits.  Chance
-comes from the seams of the node.  What is left is the order in which Trio runs the tasks that are ready in one
-round; :mod:`trionet.testing.determinism` seeds it.
+comes from the seams of the node.  What is left is the order in which Trio runs the tasks that are ready in
+one round; :mod:`trionet.testing.determinism` seeds it.
 """
 
 from __future__ import annotations
