@@ -12,7 +12,7 @@ The layers, lowest first; each imports only what stands before it:
 Everything that is public is named here, in ``trionet.testing`` or in ``trionet.services``.
 """
 
-from types import FunctionType
+import types
 
 from trionet._version import __version__ as __version__
 from trionet.cluster_config import ClusterConfig as ClusterConfig
@@ -157,7 +157,7 @@ def _claim_public_names() -> None:
     """Let each public name say that it lives here: in error texts, logs and the reference."""
     for name in __all__:
         thing = globals()[name]
-        if isinstance(thing, type | FunctionType):  # a union of classes belongs to nobody
+        if isinstance(thing, type | types.FunctionType):  # a union of classes belongs to nobody
             thing.__module__ = __name__
 
 

@@ -421,7 +421,12 @@ def check(instances: list[Any]) -> None:
             attrs.validate(each)
         except Exception as error:
             name = type(each).__qualname__
-            raise BadMessage(f"{name} was refused by its validator: {error}", False) from error
+            raise BadMessage(f"{name} was refused by its validator: {_first_text(error)}", False) from error
+
+
+def _first_text(error: Exception) -> object:
+    """The sentence of an error; attrs adds the field and more behind it."""
+    return error.args[0] if error.args and isinstance(error.args[0], str) else error
 
 
 # --- finding what was refused -----------------------------------------------------------------------
