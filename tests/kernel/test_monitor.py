@@ -98,22 +98,13 @@ async def test_each_stall_is_counted(reports: Reports) -> None:
             assert number <= before + 1 <= node.statistics().stalls
 
 
-#: What the watchdog sees at each look, and whether it reports: rounds of the loop, whether it is idle, report.
+#: What the watchdog sees at each look: rounds of the loop, and whether it is idle; and whether it reports.
 LOOKS = {
     "turning": [(1, False, False), (2, False, False), (3, False, False), (9, False, False)],
     "idle": [(1, True, False), (1, True, False), (1, True, False), (1, True, False)],
     "stuck": [(1, False, False), (1, False, False), (1, False, True)],
     "stuck long": [*[(1, False, False)] * 2, (1, False, True), *[(1, False, False)] * 3],
-        (1, False, False),
-        (1, False, False),
-        (1, False, True),
-        (1, False, False),
-        (1, False, False),
-    ],
-    "stuck twice": [
-        *[(1, False, False), (1, False, False), (1, False, True)],
-        *[(2, False, False), (2, False, False), (2, False, True)],
-    ],
+    "stuck twice": [*[(1, False, False)] * 2, (1, False, True), *[(2, False, False)] * 2, (2, False, True)],
     "stuck for less": [(1, False, False), (1, False, False), (2, False, False), (2, False, False)],
     "idle in between": [(1, False, False), (1, False, False), (1, True, False), (1, False, False)],
 }
