@@ -38,7 +38,7 @@ class ConfigError(TrionetError):
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__(*problems)
-        self.problems = tuple(problems)
+        self.problems: tuple[str, ...] = tuple(problems)
 
     def __str__(self) -> str:
         return "\n".join(self.problems)
@@ -162,7 +162,7 @@ class Deadlock(CallError):
 
     def __init__(self, chain: Sequence[str]) -> None:
         super().__init__("services wait on each other: " + " -> ".join(chain), False)
-        self.chain = tuple(chain)
+        self.chain: tuple[str, ...] = tuple(chain)
 
 
 class NoReply(CallError):

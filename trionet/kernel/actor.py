@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from contextvars import Context
 
+    from trionet.kernel.command import Command
     from trionet.kernel.keeper import Keeper
     from trionet.kernel.node import Node
     from trionet.kernel.request import Request
@@ -94,33 +95,33 @@ class Actor(HandlerEnds):
     def __init__(self, node: Node, handle: Handle, spec: Spec[Any], parent: Actor | None) -> None:
         self.node = node
         self.handle = handle
-        self.spec = spec
-        self.parent = parent
-        self.commands = spec.cls.__trionet_commands__
+        self.spec: Spec[Any] = spec
+        self.parent: Actor | None = parent
+        self.commands: dict[str, Command[Any, Any]] = spec.cls.__trionet_commands__
         options = spec.cls.__trionet_options__
-        self.concurrency = options.concurrency or node.config.concurrency
-        self.inbox = Inbox(options.inbox or node.config.inbox)
+        self.concurrency: int = options.concurrency or node.config.concurrency
+        self.inbox: Inbox = Inbox(options.inbox or node.config.inbox)
         self.names: tuple[str, ...] = ()
-        self.life = Life.STARTING
-        self.accepting = True
-        self.leading = True  # nobody shall be summoned before setup is over
+        self.life: Life = Life.STARTING
+        self.accepting: bool = True
+        self.leading: bool = True  # nobody shall be summoned before setup is over
         self.handlers: dict[Request, None] = {}
         self.deferred: dict[Request, None] | None = None
         self.resting: list[trio.lowlevel.Task] = []
         self.children: dict[Handle, Actor | Keeper] | None = None
         self.keeper: Keeper | None = None
-        self.exclusive = False
-        self.has_started = False
+        self.exclusive: bool = False
+        self.has_started: bool = False
         self.watchers: Watchers | None = None
         self.exit: Exit | None = None
         self.error: BaseException | None = None
         self.instance: Service | None = None
         self.nursery: trio.Nursery | None = None
-        self.stop_deadline = inf
+        self.stop_deadline: float = inf
         self.messages = 0
-        self.cpu_time = 0.0
-        self.since_pause = 0
-        self.pause_at = 0.0
+        self.cpu_time: float = 0.0
+        self.since_pause: int = 0
+        self.pause_at: float = 0.0
         self._killed = False
         self._scope: trio.CancelScope | None = None
         self._ended: trio.Event | None = None

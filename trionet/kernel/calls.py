@@ -33,6 +33,7 @@ class LocalCall(Request):
 
     one_way = False
 
+    state: State
     cut_short: bool
     value: Any
     error: BaseException | None

@@ -151,12 +151,12 @@ class Command(Generic[P, R_co]):
             raise ValueError(f"the deadline of {function.__qualname__} must be above 0 seconds")
         self.__doc__ = function.__doc__
         self.__wrapped__ = function
-        self.name = function.__name__
+        self.name: str = function.__name__
         self.function = function
         self.shielded = shielded
         self.deadline = deadline
-        self.abstract = getattr(function, "__isabstractmethod__", False)
-        self.is_async = inspect.iscoroutinefunction(function)
+        self.abstract: bool = getattr(function, "__isabstractmethod__", False)
+        self.is_async: bool = inspect.iscoroutinefunction(function)
 
     @overload
     def __get__(self, instance: None, owner: Any) -> Command[P, R_co]: ...

@@ -52,7 +52,7 @@ class DeadLetters:
     """
 
     def __init__(self, log_rate: int) -> None:
-        self.count = 0
+        self.count: int = 0
         self.by_target: Counter[str] = Counter()
         self._rate = log_rate
         self._second = -1

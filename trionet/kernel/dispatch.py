@@ -55,9 +55,9 @@ class Worker:
     __slots__ = ("actor", "scope", "task")
 
     def __init__(self, actor: Actor) -> None:
-        self.actor = actor
-        self.task = trio.lowlevel.current_task()
-        self.scope = trio.CancelScope()
+        self.actor: Actor = actor
+        self.task: trio.lowlevel.Task = trio.lowlevel.current_task()
+        self.scope: trio.CancelScope = trio.CancelScope()
 
     async def run(self, request: Request | None, *, permanent: bool) -> None:
         """Handle messages, beginning as the one who leads, for as long as the service has use for it.

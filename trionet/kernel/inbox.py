@@ -34,10 +34,10 @@ class Inbox:
     def __init__(self, limit: int) -> None:
         self._send, self._receive = trio.open_memory_channel[Request](float("inf"))
         self._line: OrderedDict[Request, None] | None = None
-        self.limit = limit
-        self.size = 0
-        self.warn_at = FIRST_WARNING
-        self.closed = False
+        self.limit: int = limit
+        self.size: int = 0
+        self.warn_at: int = FIRST_WARNING
+        self.closed: bool = False
 
     @property
     def waiting(self) -> int:

@@ -31,9 +31,9 @@ class Keeper:
     """
 
     def __init__(self, actor: Actor, policy: Restart) -> None:
-        self.actor = actor
+        self.actor: Actor = actor
         self.handle: Handle = actor.handle
-        self.keeps = True
+        self.keeps: bool = True
         self._history = RestartHistory(policy)
         self._pause: trio.CancelScope | None = None
         self._ended = trio.Event()

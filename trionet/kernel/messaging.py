@@ -38,7 +38,7 @@ from trionet.kernel.reference import make_reference
 from trionet.kernel.request import Request, State
 from trionet.kernel.seams import Seams
 from trionet.kernel.single_node import SingleNode
-from trionet.message import snapshot_arguments
+from trionet.message import Limits, snapshot_arguments
 
 #: Seconds after which a caller lets other tasks run, at the latest.
 SLICE: Final = 0.001
@@ -55,14 +55,14 @@ class Messaging:
     def __init__(self, config: NodeConfig, seams: Seams, network: Network | None = None) -> None:
         self.config = config
         self.seams = seams
-        self.limits = config.limits
+        self.limits: Limits = config.limits
         self.network: Network = SingleNode() if network is None else network
-        self.incarnation = seams.random.getrandbits(64)
+        self.incarnation: int = seams.random.getrandbits(64)
         self.actors: dict[int, Actor] = {}
         self.local_names: NameTable[Actor] = NameTable()
-        self.dead_letters = DeadLetters(config.dead_letter_log_rate)
-        self.deadlines = Deadlines()
-        self.context = Context()
+        self.dead_letters: DeadLetters = DeadLetters(config.dead_letter_log_rate)
+        self.deadlines: Deadlines = Deadlines()
+        self.context: Context = Context()
         self.current: Request | None = None
         self._sessions = count(1)
         self._traces = count(seams.random.getrandbits(62))

@@ -51,7 +51,7 @@ class Monitor:
     """
 
     def __init__(self, node: Messaging) -> None:
-        self.stalls = 0
+        self.stalls: int = 0
         self._node = node
         self._threshold = node.config.stall_threshold
         self._loop = _LoopState()

@@ -39,7 +39,7 @@ class Node(Lifecycle):
         self, nursery: trio.Nursery, config: NodeConfig, seams: Seams, network: Network | None
     ) -> None:
         super().__init__(nursery, config, seams, network)
-        self.monitor = Monitor(self)
+        self.monitor: Monitor = Monitor(self)
 
     @property
     def name(self) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Coroutine
 from typing import Any, Final, Protocol, cast
 
 from trionet.handle import Handle
-from trionet.kernel.command import BoundCommand, CallOptions, Command
+from trionet.kernel.command import DEFAULT_OPTIONS, BoundCommand, CallOptions, Command
 from trionet.message import register_reference_class
 
 
@@ -23,7 +23,7 @@ class Messenger(Protocol):
         command: str | Command[Any, Any],
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-        options: CallOptions = ...,
+        options: CallOptions = DEFAULT_OPTIONS,
     ) -> Coroutine[Any, Any, Any]:
         """Call and wait for the result."""
 

@@ -100,19 +100,19 @@ class Request:
         checks: list[object],
         trace: int,
     ) -> None:
-        self.source = source
-        self.target = target
-        self.command = command
-        self.args = args
-        self.kwargs = kwargs
-        self.checks = checks
-        self.trace = trace
-        self.session = 0
-        self.deadline = inf
-        self.since = 0.0
-        self.state = State.QUEUED
+        self.source: Actor | None = source
+        self.target: Actor = target
+        self.command: str = command
+        self.args: tuple[Any, ...] = args
+        self.kwargs: dict[str, Any] = kwargs
+        self.checks: list[object] = checks
+        self.trace: int = trace
+        self.session: int = 0
+        self.deadline: float = inf
+        self.since: float = 0.0
+        self.state: State = State.QUEUED
         self.cut: Cut | None = None
-        self.shielded = False
+        self.shielded: bool = False
         self.worker: Worker | None = None
         self.context: Context | None = None
         self.coroutine: Coroutine[Any, Any, Any] | None = None
