@@ -31,6 +31,8 @@ _log = logging.getLogger("trionet.link")
 
 #: Bytes of a link that are queued when it says goodbye may take this long, in seconds.
 FINISH_TIME: Final = 2.0
+#: First tries to dial that are under way at a time.
+DIALS_AT_ONCE: Final = 4
 
 
 @attrs.frozen(eq=False)
@@ -98,6 +100,7 @@ class Links:
         self._news = trio.Event()
         self._nursery: trio.Nursery | None = None
         self._leaving = False
+        self._turns = trio.CapacityLimiter(DIALS_AT_ONCE)
 
     async def run(self, listener: Listener, task_status: trio.TaskStatus[None]) -> None:
         """Accept links and dial until cancelled; then all of them end.
@@ -159,7 +162,7 @@ class Links:
                     backoff.reset()
                     await link.ended.wait()
                 else:
-                    failure = await self._dial_once(row)
+                    failure = await self._dial_in_turn(row) if told is None else await self._dial_once(row)
                     if failure is not None and failure != told:
                         told = failure
                         _log.warning(
@@ -170,6 +173,11 @@ class Links:
                         told = None
                         continue
                 await trio.sleep(backoff.next_delay())
+
+    async def _dial_in_turn(self, row: NodeRow) -> str | None:
+        """Dial for the first time; only some at once, so that all handshakes end in time."""
+        async with self._turns:
+            return await self._dial_once(row)
 
     async def _dial_once(self, row: NodeRow) -> str | None:
         """Dial; returns why there is no link, or None once it is open."""

@@ -35,6 +35,8 @@ _log = logging.getLogger("trionet.master")
 
 #: Bytes of one message between master and slave; tables are bounded so that a snapshot fits.
 MAX_MESSAGE: Final = 16 * 1024 * 1024
+#: Bytes that may wait for one slave before its link is given up.
+MOST_PENDING: Final = 4 * MAX_MESSAGE
 #: Containers that may be nested in one.
 MAX_DEPTH: Final = 8
 
@@ -157,6 +159,8 @@ class MasterTask:
             self.messages += 1
             pump.link.send_payload(encode(message))
             pump.kick()
+            if pump.link.pending_bytes > MOST_PENDING:
+                pump.end("the slave does not read")
 
     async def _watch_time(self) -> None:
         while True:

@@ -15,6 +15,7 @@ import trio
 from trionet.cluster_config import ClusterConfig
 from trionet.errors import BadMessage, CallError, NodeDown, NoSuchService, ServiceBusy, ServiceExited
 from trionet.handle import Handle
+from trionet.kernel.context import current_actor
 from trionet.kernel.dead_letters import DeadLetter
 from trionet.kernel.network import Outgoing
 from trionet.kernel.watch import Exit, Reason
@@ -73,6 +74,7 @@ class Peer:
         self._pending_limit = config.pending_bytes
         self._lines: dict[int, OrderedDict[Outbound, None]] = {}
         self._serving: dict[int, InboundCall] = {}
+        self._ending: set[int] = set()
         self._watched: dict[int, Callable[[], None]] = {}
         self._handlers: dict[type, Callable[[Any], None]] = {
             events.CallReceived: self._on_call,
@@ -155,6 +157,7 @@ class Peer:
         for request in list(self._serving.values()):
             request.forget()
         self._serving.clear()
+        self._ending.clear()
         for leave in self._watched.values():
             leave()
         self._watched.clear()
@@ -297,9 +300,14 @@ class Peer:
             _log.warning("dead letter of %s: %s to %s: %s", self.describe(), command, target, reason)
 
     def watch(self, handle: Handle, tell: Callable[[Exit], None]) -> Callable[[], None]:
-        """Watch a service of the other node; returns what ends the watch."""
+        """Watch a service of the other node; returns what ends the watch.
+
+        Who watches is the service of the current task, so that it is told after what was sent to it (C15).
+        """
+        watcher = current_actor.get()
+        source = NODE_ID if watcher is None else watcher.handle.local
         try:
-            watch = self.link.watch(NODE_ID, handle.local, token=(handle, tell))
+            watch = self.link.watch(source, handle.local, token=(handle, tell))
         except (LinkNotOpen, LinkBusy):
             tell(Exit(handle, "node down"))
             return lambda: None
@@ -418,6 +426,10 @@ class Peer:
         request = self._serving.get(event.session)
         if request is not None:
             request.cancel()
+        elif event.session in self._ending:
+            self._ending.discard(event.session)
+            self.link.confirm_cancel(event.session)
+            self._pump.kick()
 
     def _on_watch(self, event: events.WatchReceived) -> None:
         actor = self.node.actors.get(event.target)
@@ -459,14 +471,19 @@ class Peer:
         args, _, _ = self._arguments(event.payload)
         self.link.consumed(NODE_ID, 1, len(event.payload))
         if event.command not in (STOP, KILL) or len(args) != 1 or not isinstance(args[0], Handle):
-            error = NoSuchService(f"a node has no command {event.command!r}", executed=False)
+            error: CallError = NoSuchService(f"a node has no command {event.command!r}", executed=False)
             self.link.fail(event.session, *encode_failure(error, self.codec))
-            return
-        self.node.nursery.start_soon(self._end_service, event.session, args[0], event.command == KILL)
+        elif args[0].incarnation != self.node.incarnation:
+            error = NodeDown(f"{args[0]} is not of this node", executed=False)
+            self.link.fail(event.session, *encode_failure(error, self.codec))
+        else:
+            self._ending.add(event.session)
+            self.node.nursery.start_soon(self._end_service, event.session, args[0], event.command == KILL)
 
     async def _end_service(self, session: int, handle: Handle, kill: bool) -> None:
         await (self.node.kill(handle) if kill else self.node.stop(handle))
-        if self.is_open and self.link.is_open:
+        if session in self._ending and self.link.is_open:
+            self._ending.discard(session)
             self.link.reply(session, self.codec.encode(None))
             self._pump.kick()
 

@@ -24,6 +24,8 @@ from trionet.wire.link_frames import LinkSettings
 
 #: Bytes that are read at a time.
 READ_SIZE: Final = 64 * 1024
+#: Bytes that the peer must have read within the heartbeat timeout.
+WRITE_SIZE: Final = 256 * 1024
 #: Seconds that the last bytes of a link may take to be written.
 FLUSH_TIME: Final = 2.0
 
@@ -57,6 +59,7 @@ class Pump:
     ) -> None:
         self.link = Link(agreement, settings, trio.current_time())
         self._stream = connection.stream
+        self._patience = settings.heartbeat_timeout
         self._handle = handle
         self._drained = drained
         self._opened = opened
@@ -160,7 +163,7 @@ class Pump:
             while True:
                 data = self.link.data_to_send(trio.current_time())
                 if data:
-                    await self._stream.send_all(data)
+                    await self._send(data)
                     self._drained()
                     self._set_timer()
                 elif self._finishing is not None:
@@ -170,6 +173,16 @@ class Pump:
                     await self._park()
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             self.end(f"the connection was lost: {error.__cause__ or error}")
+
+    async def _send(self, data: bytes) -> None:
+        """Write; a peer that reads nothing for the heartbeat timeout costs its own link."""
+        for start in range(0, len(data), WRITE_SIZE):
+            piece = data if len(data) <= WRITE_SIZE else memoryview(data)[start : start + WRITE_SIZE]
+            with trio.move_on_after(self._patience) as scope:
+                await self._stream.send_all(piece)
+            if scope.cancelled_caught:
+                self.end(f"the peer read nothing for {self._patience:g} seconds")
+                await trio.lowlevel.checkpoint()
 
     async def _park(self) -> None:
         def abort(_: object) -> trio.lowlevel.Abort:
