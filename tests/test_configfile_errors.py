@@ -55,7 +55,7 @@ def test_ten_mistakes_give_ten_lines(write: Write) -> None:
     levels = '"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"'
     found_name = 'found "a b", expected a name of 1 to 64 letters, digits, dots, hyphens or underscores'
     assert [
-        "a.toml:14: clutser: unknown key",
+        'a.toml:14: clutser: unknown key; did you mean "cluster"?',
         f"a.toml:2: node.name: {found_name}",
         "a.toml:3: node.inbox: found 0, expected a whole number of messages, 1 or more",
         'a.toml:4: node.call_dedline: unknown key; did you mean "call_deadline"?',
@@ -76,7 +76,7 @@ def test_ten_mistakes_give_ten_lines(write: Write) -> None:
         ("app = 5", "a.toml:1: app: found 5, expected a table"),
         ("services = 5", "a.toml:1: services: found 5, expected an array of tables"),
         ("[services]\nx = 5", "a.toml:1: services: found a table, expected an array of tables"),
-        ("nodes = 5", 'a.toml:1: nodes: unknown key; did you mean "node"?'),
+        ("nodes = 5", "a.toml:1: nodes: found 5, expected tables [nodes.NAME]"),
         ("[node]\nname = true", "a.toml:2: node.name: found true, expected a name of"),
         ("[node]\ninbox = 1.5", "a.toml:2: node.inbox: found 1.5, expected a whole number"),
         ("[node]\ninbox = {a = 1}", "a.toml:2: node.inbox: found a table, expected a whole number"),

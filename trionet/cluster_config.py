@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterator
 from typing import Any, Final
 
 import attrs
@@ -19,6 +20,8 @@ from trionet.handle import MAX_HARBOR
 _TCP: Final = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^\[\]:/\s]+):(?P<port>\d{1,5})")
 _CLUSTER_NAME: Final = re.compile(r"[\w.-]{1,64}")
 _UNIX: Final = "unix:"
+#: Hosts that mean every address of a machine.
+_WILDCARDS: Final = ("0.0.0.0", "::")
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -49,6 +52,10 @@ def is_private(address: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _host(address: str) -> str | None:
+    return None if unix_path(address) is not None else split_address(address)[0]
 
 
 def _is_address(value: Any) -> bool:
@@ -173,9 +180,23 @@ class ClusterConfig:
                     f"{key}: found {address!r}, which other machines can reach, without secret_file or "
                     "tls_*; expected one of them, or a loopback address"
                 )
+        found.extend(self._unusable())
         if self.heartbeat_timeout <= self.heartbeat:
             found.append(
                 f"heartbeat_timeout: found {self.heartbeat_timeout:g}, expected more than heartbeat, "
                 f"which is {self.heartbeat:g}"
             )
+        if self.reconnect_most < self.reconnect_least:
+            found.append(
+                f"reconnect_most: found {self.reconnect_most:g}, expected at least reconnect_least, "
+                f"which is {self.reconnect_least:g}"
+            )
         return found
+
+    def _unusable(self) -> Iterator[str]:
+        """Addresses at which nobody could be reached."""
+        if _host(self.address) in _WILDCARDS:
+            yield f"address: found {self.address!r}, expected the address at which other nodes reach this one"
+        for key, address in (("master", self.master), ("standalone", self.standalone)):
+            if address is not None and address.endswith(":0") and unix_path(address) is None:
+                yield f"{key}: found {address!r}, expected a port that other nodes can know"

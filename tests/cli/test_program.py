@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -15,9 +13,7 @@ import trio
 import trio.testing
 
 from trionet import Node, NodeConfig, Service, command, open_node
-from trionet.program import Stage, StopSignals, run, run_node
-
-program: ModuleType = sys.modules["trionet.program"]
+from trionet.program import Launch, Parent, Stage, StopSignals, _run, run, run_node
 
 
 class Lingering(Service):
@@ -145,7 +141,7 @@ def test_a_signal_before_trio_runs_keeps_main_from_starting() -> None:
 
     with StopSignals() as stops:
         signal.raise_signal(signal.SIGINT)
-        assert 0 == run_node(main, (), NodeConfig(), stops)
+        assert 0 == run_node(Launch(main), stops, Parent())
 
 
 @pytest.mark.parametrize("signals", [1, 2])
@@ -153,7 +149,7 @@ def test_a_signal_while_the_node_opens_keeps_main_from_starting(
     monkeypatch: pytest.MonkeyPatch, signals: int
 ) -> None:
     @asynccontextmanager
-    async def interrupted(config: NodeConfig) -> AsyncIterator[Node]:
+    async def interrupted(config: NodeConfig, *, network: None) -> AsyncIterator[Node]:
         for _ in range(signals):
             signal.raise_signal(signal.SIGINT)
         await trio.lowlevel.cancel_shielded_checkpoint()
@@ -163,7 +159,7 @@ def test_a_signal_while_the_node_opens_keeps_main_from_starting(
     async def main(node: Node) -> None:
         raise AssertionError("must not run")
 
-    monkeypatch.setattr(program, "open_node", interrupted)
+    monkeypatch.setattr(_run, "open_node", interrupted)
     run(main)
 
 
@@ -177,7 +173,7 @@ def test_a_signal_after_the_node_is_only_counted() -> None:
     async def main(node: Node) -> None: ...
 
     with StopSignals() as stops:
-        run_node(main, (), NodeConfig(), stops)
+        run_node(Launch(main), stops, Parent())
         signal.raise_signal(signal.SIGINT)
     assert 1 == stops.count
 

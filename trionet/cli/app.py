@@ -10,12 +10,15 @@ import typer
 from typer.core import TyperGroup
 
 from trionet._version import __version__
-from trionet.program import EXIT_OK, Stage, StopSignals
+from trionet.cli.process import Process
+from trionet.program import EXIT_OK, Parent, Stage, StopSignals
 
 #: Each command with its module, which has it as a Typer of one command named ``app``.
 COMMANDS: Final = {
     "run": "trionet.cli.run",
+    "up": "trionet.cli.up",
     "check": "trionet.cli.check",
+    "keygen": "trionet.cli.keygen",
 }
 #: What typer makes of a KeyboardInterrupt.
 _INTERRUPTED: Final = 130
@@ -71,10 +74,12 @@ def main() -> None:
     Raises:
         SystemExit: with the exit code.
     """
+    parent = Parent.adopt()
     with StopSignals(Stage.LOADING) as stops:
+        parent.watch()
         code: object = EXIT_OK
         try:
-            app(obj=stops)
+            app(obj=Process(stops, parent))
         except SystemExit as end:
             code = end.code
         finally:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
 
-from trionet.configfile import Override, Settings, load_settings
+from trionet.configfile import Override, PlannedNode, Settings, load_nodes, load_settings
 from trionet.errors import ConfigError
-from trionet.program import EXIT_USAGE
+from trionet.program import EXIT_USAGE, open_harbor
 
 SetOption: TypeAlias = Annotated[
     list[str] | None,
@@ -17,6 +18,14 @@ SetOption: TypeAlias = Annotated[
         "--set",
         metavar="KEY=VALUE",
         help="One setting, such as node.stop_grace=5; wins over all else. Repeatable.",
+    ),
+]
+NodeOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--node",
+        metavar="NAME",
+        help="The node, where the configuration has several [bold]\\[nodes.NAME][/bold]: a cluster.toml.",
     ),
 ]
 EnvFileOption: TypeAlias = Annotated[
@@ -35,6 +44,7 @@ def settings_of(
     env_files: list[Path] | None,
     assignments: list[str] | None,
     options: dict[str, tuple[str, str | None]] | None = None,
+    node: str | None = None,
 ) -> Settings:
     """Load the settings that the options of a command lead to.
 
@@ -43,6 +53,7 @@ def settings_of(
         env_files: of ``--env-file``.
         assignments: of ``--set``.
         options: the key and the value of each option that has a key of its own, None if not given.
+        node: of ``--node``.
 
     Raises:
         typer.Exit: with code 2 if there are problems, which are printed.
@@ -52,13 +63,62 @@ def settings_of(
         if value is not None:
             overrides.append(Override(key, value, option))
     try:
-        return load_settings(files or (), env_files=env_files or (), overrides=overrides)
+        return load_settings(files or (), env_files=env_files or (), overrides=overrides, node=node)
     except ConfigError as error:
         refuse(error)
         raise typer.Exit(EXIT_USAGE) from None
 
 
-def refuse(error: ConfigError) -> None:
-    """Print the problems, one line each, on standard error."""
-    for problem in error.problems:
+def nodes_of(
+    files: list[Path], env_files: list[Path] | None, assignments: list[str] | None
+) -> tuple[PlannedNode, ...]:
+    """Load the settings of all nodes of a ``cluster.toml``.
+
+    Args: as :func:`settings_of`.
+
+    Raises:
+        typer.Exit: with code 2 if there are problems, which are printed.
+    """
+    try:
+        planned = load_nodes(files, env_files=env_files or (), overrides=assignments or ())
+        check_files(*(each.settings for each in planned))
+    except ConfigError as error:
+        refuse(error)
+        raise typer.Exit(EXIT_USAGE) from None
+    return planned
+
+
+def check_files(*all_settings: Settings) -> None:
+    """Read the secrets and the certificates that settings name, and look for their scripts.
+
+    Raises:
+        ConfigError: if some cannot be used, with every problem.
+    """
+    problems: list[str] = []
+    for settings in all_settings:
+        if settings.script is not None and not settings.script.is_file():
+            problems.append(f"{settings.script}: found no such file, expected a script")
+        if settings.cluster is not None:
+            try:
+                open_harbor(settings.cluster)
+            except ConfigError as error:
+                problems.extend(located(error, settings.sources))
+    if problems:
+        raise ConfigError(list(dict.fromkeys(problems)))
+
+
+def located(error: ConfigError, sources: Mapping[str, str]) -> list[str]:
+    """The problems, those that begin with a key with the place where it stands before it."""
+    found = ((sources.get(problem.partition(": ")[0]), problem) for problem in error.problems)
+    return [f"{source}: {problem}" if source else problem for source, problem in found]
+
+
+def refuse(error: ConfigError, sources: Mapping[str, str] | None = None) -> None:
+    """Print the problems, one line each, on standard error.
+
+    Args:
+        error: has the problems.
+        sources: where keys stand, for problems that begin with a key.
+    """
+    for problem in located(error, sources or {}):
         typer.echo(problem, err=True)

@@ -1,7 +1,7 @@
 """``trionet run``: a script, or the services that a configuration names, on one node.
 
-The order of the start, which the reference of the command line tells: settings, logging, script and
-classes, Trio, node, services, ``main``.
+The order of the start, which the reference of the command line tells: settings, logging, secret and
+certificates, script and classes, Trio, node and cluster, services, ``main``.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ import attrs
 import typer
 
 from trionet.cli.classes import Planned, plan
-from trionet.cli.options import EnvFileOption, SetOption, refuse, settings_of
+from trionet.cli.options import EnvFileOption, NodeOption, SetOption, refuse, settings_of
+from trionet.cli.process import Process
 from trionet.cli.script import add_import_path, below, execute, load_script, main_of
-from trionet.configfile import Settings
-from trionet.errors import ConfigError, NameTaken, StartFailed
+from trionet.configfile import Settings, advise
+from trionet.errors import ClusterError, ConfigError, HarborTaken, MasterUnreachable, NameTaken, StartFailed
 from trionet.kernel.context import current_owner_label
 from trionet.kernel.node import Node
 from trionet.logs import setup_logging
-from trionet.program import EXIT_CRASH, EXIT_OK, EXIT_USAGE, Stage, StopSignals, run_node
+from trionet.program import EXIT_CRASH, EXIT_OK, EXIT_USAGE, Launch, open_harbor, run_node
 
 Main = Callable[..., Awaitable[object]]
 
@@ -41,9 +42,14 @@ EXAMPLES: Final = """\
 
   trionet run --config server.toml --env-file prod.env
 
-[bold]Exit codes[/bold]  0 ended as wanted, by a signal too; 1 crashed; 2 wrong usage or configuration;
-75 something had to be cut off.
+  trionet run world.py --harbor 1 --standalone 127.0.0.1:2013 --address 127.0.0.1:2526
+
+  trionet run login.py --harbor 2 --master 127.0.0.1:2013 --address 127.0.0.1:2527
+
+[bold]Exit codes[/bold]  0 ended as wanted, by a signal too; 1 crashed, or no place in the cluster; 2 wrong
+usage or configuration; 75 something had to be cut off.
 """
+_CLUSTER: Final = "Cluster"
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
 
@@ -74,6 +80,7 @@ def run(
             help="Configuration in TOML. Repeatable. [dim]TRIONET_CONFIG[/dim]",
         ),
     ] = None,
+    node: NodeOption = None,
     assignments: SetOption = None,
     env_file: EnvFileOption = None,
     log_level: Annotated[
@@ -91,26 +98,77 @@ def run(
         str | None,
         typer.Option(metavar="NAME", help="The name of the node. [dim]node.name, TRIONET_NODE_NAME[/dim]"),
     ] = None,
+    harbor: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID",
+            rich_help_panel=_CLUSTER,
+            help="The node's harbor id, 1 to 255, or auto. [dim]cluster.harbor, TRIONET_CLUSTER_HARBOR[/dim]",
+        ),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            rich_help_panel=_CLUSTER,
+            help="Where the node listens for others, host:port or unix:path. "
+            "[dim]cluster.address, TRIONET_CLUSTER_ADDRESS[/dim]",
+        ),
+    ] = None,
+    master: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            rich_help_panel=_CLUSTER,
+            help="Where the master listens; by default the --standalone address. "
+            "[dim]cluster.master, TRIONET_CLUSTER_MASTER[/dim]",
+        ),
+    ] = None,
+    standalone: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            rich_help_panel=_CLUSTER,
+            help="Run the master on this node, and where it listens. "
+            "[dim]cluster.standalone, TRIONET_CLUSTER_STANDALONE[/dim]",
+        ),
+    ] = None,
+    secret_file: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            rich_help_panel=_CLUSTER,
+            help="The secret that all nodes share; see trionet keygen. "
+            "[dim]cluster.secret_file, TRIONET_CLUSTER_SECRET_FILE[/dim]",
+        ),
+    ] = None,
 ) -> None:
     """Run a script, or the services of a configuration, on one node, until they end or a signal comes."""
     options = {
         "--log-level": ("log.level", log_level),
         "--log-format": ("log.format", log_format),
         "--name": ("node.name", name),
+        "--harbor": ("cluster.harbor", harbor),
+        "--address": ("cluster.address", address),
+        "--master": ("cluster.master", master),
+        "--standalone": ("cluster.standalone", standalone),
+        "--secret-file": ("cluster.secret_file", secret_file),
     }
-    stops = context.obj if isinstance(context.obj, StopSignals) else StopSignals(Stage.LOADING)
+    process = Process.of(context)
     try:
-        settings = settings_of(config, env_file, assignments, options)
+        settings = settings_of(config, env_file, assignments, options, node)
         os.environ.update(settings.variables)
-        code = run_settings(settings, script, tuple(args or ()), stops)
+        if script is not None:
+            settings = attrs.evolve(settings, script=script, args=tuple(args or ()))
+        code = run_settings(settings, process)
     except KeyboardInterrupt:
-        if not stops.count:
+        if not process.stops.count:
             raise
         code = EXIT_OK
     raise typer.Exit(code)
 
 
-def run_settings(settings: Settings, script: Path | None, args: tuple[str, ...], stops: StopSignals) -> int:
+def run_settings(settings: Settings, process: Process) -> int:
     """Load what is to run, run it, and log how it failed if it did.
 
     Returns:
@@ -121,25 +179,54 @@ def run_settings(settings: Settings, script: Path | None, args: tuple[str, ...],
         KeyboardInterrupt: if a signal came while the script was being loaded.
     """
     setup_logging(settings.log, owner=current_owner_label, node=settings.node.name)
+    for advice in advise(settings):
+        if advice.level == "warning":
+            _log.warning("%s", advice)
     try:
-        program = load_program(settings, script, args)
+        network = None if settings.cluster is None else open_harbor(settings.cluster)
+        program = load_program(settings)
     except ConfigError as error:
-        refuse(error)
+        refuse(error, settings.sources)
         return EXIT_USAGE
     except Exception as error:
-        _log.critical("%s could not be loaded", script, exc_info=below(error, execute.__code__))
+        _log.critical("%s could not be loaded", settings.script, exc_info=below(error, execute.__code__))
         return EXIT_CRASH
+    launch = Launch(program.run_main, (), settings.node, network, program.start_services)
     try:
-        return run_node(program, (), settings.node, stops)
+        return run_node(launch, process.stops, process.parent)
     except _NotStarted as failure:
         _log.critical("%s", failure, exc_info=failure.__cause__)
+    except _MainFailed as failure:
+        _log.critical("main failed", exc_info=failure.__cause__)
+    except ClusterError as error:
+        _log.critical("%s", describe(error, settings))
     except (Exception, BaseExceptionGroup, KeyboardInterrupt) as error:
-        _log.critical("main failed", exc_info=below(error, Program.__call__.__code__))
+        _log.critical("the node failed", exc_info=error)
     return EXIT_CRASH
 
 
 class _NotStarted(Exception):
     """A service of the configuration did not start; the reason is the cause."""
+
+
+class _MainFailed(Exception):
+    """``main`` raised; its exception is the cause."""
+
+
+def describe(error: ClusterError, settings: Settings) -> str:
+    """Say in one line why the node is no part of its cluster, and which setting that is about."""
+    assert settings.cluster is not None
+    text = " ".join(str(error).split())
+    if isinstance(error, MasterUnreachable):
+        key = "cluster.standalone" if settings.cluster.master is None else "cluster.master"
+    elif isinstance(error, HarborTaken):
+        key = "cluster.harbor"
+    else:
+        key, separator, rest = text.partition(": ")
+        if not separator or not key.startswith("cluster."):
+            return text
+        text = rest
+    return ": ".join(part for part in (settings.sources.get(key, ""), key, text) if part)
 
 
 @attrs.frozen
@@ -156,21 +243,27 @@ class Program:
     main: Main | None = None
     args: tuple[Any, ...] = ()
 
-    async def __call__(self, node: Node) -> None:
-        """Run it."""
+    async def start_services(self, node: Node) -> None:
+        """Start the services of the configuration."""
         for each in self.services:
             try:
                 await node.start(each.spec, name=each.config.name, restart=each.config.restart)
             except (StartFailed, NameTaken) as error:
                 problem = f"{each.config.origin}: {each.config.key}: {each.config} did not start: {error}"
                 raise _NotStarted(problem) from error
+
+    async def run_main(self, node: Node) -> None:
+        """Run ``main``; what it raises is told apart from what the node raises."""
         if self.main is None:
             await node.serve_forever()
-        else:
+            return
+        try:
             await self.main(node, *self.args)
+        except Exception as error:
+            raise _MainFailed from below(error, Program.run_main.__code__)
 
 
-def load_program(settings: Settings, script: Path | None, args: tuple[str, ...]) -> Program:
+def load_program(settings: Settings) -> Program:
     """Load the script and the classes of the services.
 
     Raises:
@@ -178,12 +271,13 @@ def load_program(settings: Settings, script: Path | None, args: tuple[str, ...])
         BaseException: what the script raises.
     """
     folders = [each.parent for each in settings.files]
+    script = settings.script
     if script is None:
         if not settings.services:
             raise ConfigError(["found nothing to run, expected a script or a --config with [[services]]"])
         add_import_path(*folders, Path())
         return Program(plan(settings.services))
     add_import_path(script.parent, *folders)
-    sys.argv = [str(script), *args]
-    main, extra = main_of(script, load_script(script), args)
+    sys.argv = [str(script), *settings.args]
+    main, extra = main_of(script, load_script(script), settings.args)
     return Program(plan(settings.services), main, extra)

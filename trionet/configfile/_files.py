@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from trionet.configfile._paths import anchor
 from trionet.configfile._text import expand_all, key_lines, parse_env, to_tree
 from trionet.configfile._tree import BROKEN, Leaf, Origin, Problems, Table, found, merge
 
@@ -38,6 +39,10 @@ class Environment:
     def items(self) -> list[tuple[str, str, Origin]]:
         """All variables: name, value, origin."""
         return [(name, value, origin) for name, (value, origin) in self._values.items()]
+
+    def put(self, name: str, value: str, origin: Origin) -> None:
+        """Set a variable, whatever it was before."""
+        self._values[name] = (value, origin)
 
     def read_file(self, path: Path, named_at: Origin, problems: Problems) -> None:
         """Add the variables of a file of KEY=VALUE lines that are not set yet."""
@@ -91,6 +96,7 @@ class Files:
             tree = merge(tree, self.load(path.parent / name, origin, (*chain, real)))
         expanded = self._expanded(document)
         assert isinstance(expanded, Table)
+        expanded = anchor(expanded, path.parent)
         self._take_services(expanded)
         return merge(tree, expanded)
 

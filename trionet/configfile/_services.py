@@ -7,7 +7,7 @@ May import: the kernel's restart policy besides this package's own modules.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import attrs
@@ -106,7 +106,7 @@ def build_services(tables: list[Table], problems: Problems) -> tuple[ServiceConf
 
 def _build_service(table: Table, path: str, problems: Problems) -> ServiceConfig | None:
     entries = dict(table.entries)
-    restart, sound = _restart(entries.pop("restart", None), f"{path}.restart", problems)
+    restart, sound = read_restart(entries.pop("restart", None), f"{path}.restart", problems)
 
     def make(**values: Any) -> ServiceConfig:
         values["class_name"] = values.pop("class")
@@ -116,20 +116,32 @@ def _build_service(table: Table, path: str, problems: Problems) -> ServiceConfig
     return made if sound else None
 
 
-def _restart(node: Table | Leaf | None, path: str, problems: Problems) -> tuple[Restart | None, bool]:
-    """Read a policy: one word, or a table; tell also whether it was sound."""
+def read_restart(
+    node: Table | Leaf | None,
+    path: str,
+    problems: Problems,
+    make: Callable[..., Restart] = Restart,
+) -> tuple[Restart | None, bool]:
+    """Read a policy: one word, or a table; tell also whether it was sound.
+
+    Args:
+        node: the word or the table; None if there is none, then so is the policy.
+        path: its dotted key.
+        problems: told of everything that is wrong.
+        make: makes the policy of the keys that are there.
+    """
     if node is None:
         return None, True
     if isinstance(node, Leaf):
         if node.value is BROKEN:
             return None, False
         if isinstance(node.value, str) and node.value.lower() in _WHEN:
-            return Restart(when=node.value.lower()), True  # type: ignore[arg-type]
+            return make(when=node.value.lower()), True
         if not isinstance(node.value, dict):
             hint = did_you_mean(node.value, _WHEN) if isinstance(node.value, str) else ""
             expected = SERVICE_RULES["restart"].expected
             problems.add(node.origin, path, f"found {found(node)}, expected {expected}{hint}")
             return None, False
         node = as_table(node.value, node.origin)
-    made = build(Restart, RESTART_RULES, node, path, problems)
+    made = build(make, RESTART_RULES, node, path, problems)
     return made, made is not None
