@@ -178,8 +178,16 @@ class Command(Generic[P, R_co]):
 
 
 def command_name(command: str | Command[Any, Any]) -> str:
-    """The name that messages carry."""
-    return command if isinstance(command, str) else command.name
+    """The name that messages carry.
+
+    Raises:
+        TypeError: if it is neither the name of a command nor its declaration.
+    """
+    if isinstance(command, str):
+        return command
+    if isinstance(command, Command):
+        return command.name
+    raise TypeError(f"{command!r} is no command: expected its name, or its declaration as Greeter.greet")
 
 
 class _Bare(str):
