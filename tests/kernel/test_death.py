@@ -13,8 +13,10 @@ from trio.testing import wait_all_tasks_blocked
 from tests.kernel.lives import Log, Quiet, Worker, actor_of, note, taken
 from trionet import (
     DeadLetter,
+    Handle,
     Node,
     NodeConfig,
+    NodeDown,
     NoSuchService,
     Service,
     ServiceExited,
@@ -491,3 +493,16 @@ async def test_c8_local_ids_wrap_without_being_used_twice(
     assert 1 == actor_of(node, again).handle.local
     await node.stop(third)
     assert 3 == actor_of(node, await node.start(Quiet)).handle.local
+
+
+@pytest.mark.parametrize("way", ["stop", "kill"])
+async def test_c12_a_service_of_another_node_is_down_without_a_network(node: Node, way: str) -> None:
+    for target in (Handle.make(3, 1, 5), Handle.make(0, 1, 5), ":03000001"):
+        with pytest.raises(NodeDown) as caught:
+            await getattr(node, way)(target)
+        assert caught.value.executed is False
+
+
+async def test_c8_a_handle_as_text_of_a_dead_one_is_no_error(node: Node) -> None:
+    await node.stop(":0000007f")
+    await node.kill(Handle.make(0, 127, node.incarnation))

@@ -181,6 +181,7 @@ async def test_c11_a_cancelled_register_leaves_no_reservation(
         patch.setattr(node.network, "register", never)
         await node.register("late", quiet)
     assert scope.cancelled_caught
+    assert () == node.service_statistics(quiet).names
     other, handle = await named(node, "late")
     await node.stop(quiet)
     assert node.lookup("late") == handle
@@ -309,3 +310,71 @@ async def test_c11_register_is_a_checkpoint(node: Node, name: str) -> None:
     for _ in range(2):
         with assert_checkpoints():
             await node.register(name, quiet)
+
+
+async def test_c11_groups_have_members_without_a_cluster_too(node: Node) -> None:
+    quiet, handle = await named(node, None)
+    other, second = await named(node, ".other")
+    node.join_group("workers", other)
+    node.join_group("workers", quiet)
+    node.join_group("workers", quiet)
+    assert (handle, second) == node.cluster.members("workers")
+    assert ("workers",) == node.cluster.groups()
+    node.leave_group("workers", quiet)
+    node.leave_group("workers", quiet)
+    assert (second,) == node.cluster.members("workers")
+    await node.stop(other)
+    assert () == node.cluster.groups() == node.cluster.members("workers")
+
+
+async def test_c11_only_living_services_of_this_node_are_members(node: Node) -> None:
+    refused: Log = []
+
+    class Late(Service):
+        async def teardown(self) -> None:
+            try:
+                self.node.join_group("workers", self.handle)
+            except NoSuchService as error:
+                refused.append(str(error))
+
+    late = await node.start(Late)
+    handle = actor_of(node, late).handle
+    await node.stop(late)
+    assert [f"{handle} (Late) is ending"] == refused
+    for target in (late, Handle.make(3, 1, 5), ".nobody"):
+        with pytest.raises(NoSuchService):
+            node.join_group("workers", target)
+    quiet, _ = await named(node, None)
+    with pytest.raises(ValueError, match="is no name of a group"):
+        node.join_group(".workers", quiet)
+    assert () == node.cluster.groups()
+
+
+async def test_c11_a_service_that_loses_a_name_stops_by_default(
+    node: Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, winner = await named(node, None)
+    loser, handle = await named(node, "name")
+    async with node.watch(loser) as end:
+        node.name_lost("name", handle, winner)
+        assert (await end.wait()).reason == "stopped"
+    assert f"{handle} (Quiet) lost its name 'name' and stops" in caplog.messages
+    node.name_lost("name", handle, winner)  # it is dead, and nobody needs to know
+
+
+async def test_c11_a_service_may_bear_the_loss_of_a_name(node: Node) -> None:
+    told: list[tuple[str, Handle | None]] = []
+
+    class Tolerant(Quiet):
+        async def name_lost(self, name: str, owner: Handle | None) -> None:
+            told.append((name, owner))
+
+    tolerant = await node.start(Tolerant, name=".mine")
+    handle = actor_of(node, tolerant).handle
+    await node.register("name", tolerant)
+    node.name_lost("name", handle, None)
+    await wait_all_tasks_blocked()
+    assert [("name", None)] == told
+    assert (".mine",) == node.service_statistics(tolerant).names
+    assert await tolerant.answer() == 42
+    node.network.withdraw("name", handle, keep=False)

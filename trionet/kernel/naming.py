@@ -54,7 +54,7 @@ class Naming(Messaging):
 
         Waits for the master, for a global name.
 
-        Cancellation: the name may have been registered; it still goes with the service.
+        Cancellation: the name is not registered.
 
         Raises:
             NameTaken: if another service owns the name.
@@ -62,21 +62,15 @@ class Naming(Messaging):
             ValueError: if the name is malformed.
         """
         await trio.lowlevel.checkpoint()
-        actor = self.locate(target_of(target))
-        if not isinstance(actor, Actor):
-            raise NoSuchService(
-                f"{actor} is not on this node; its own node registers names for it", executed=False
-            )
+        actor = self._own(target)
         if check_name(name) in actor.names and self.lookup(name) == actor.handle:
             return
-        if not actor.accepting:
-            raise NoSuchService(f"{actor.describe()} is ending", executed=False)
         self._reserve(name, actor)
         actor.names += (name,)
         actor.exclusive = actor.exclusive or exclusive
         try:
             await self._announce_name(actor, name)
-        except NameTaken:
+        except BaseException:
             actor.names = tuple(each for each in actor.names if each != name)
             raise
         finally:
@@ -196,6 +190,8 @@ class Naming(Messaging):
         actor = self.locate(target_of(target))
         if not isinstance(actor, Actor):
             raise NoSuchService(f"{actor} is not on this node", executed=False)
+        if not actor.accepting:
+            raise NoSuchService(f"{actor.describe()} is ending", executed=False)
         return actor
 
 
