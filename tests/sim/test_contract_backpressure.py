@@ -38,10 +38,7 @@ async def test_c10_a_window_counts_bytes(autojump_clock: MockClock, size: int, f
         box = await places.start(concurrency=1)
         await box.hold.send("gate")
         await trio.sleep(10)  # what is left of credit has been given back
-        senders = [
-            await places.begin(nursery, lambda: box.note.send("x" * size))  # type: ignore[misc]
-            for _ in range(fit + 3)
-        ]
+        senders = [await places.begin(nursery, lambda: box.note.send("x" * size)) for _ in range(fit + 3)]
         assert [sender.end for sender in senders] == ["value None"] * fit + ["none"] * 3
         inbox = places.there.service_statistics(box).inbox
         places.stage.open("gate")
