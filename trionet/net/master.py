@@ -139,10 +139,13 @@ class MasterTask:
         self._carry_out(self.machine.received(key, message, trio.current_time()))
 
     def _carry_out(self, wanted: list[effects.MasterEffect]) -> None:
+        encoded: dict[int, bytes] = {}  # what goes to all slaves is one object, written once
         for effect in wanted:
             match effect:
                 case effects.SendTo(peer=key, message=message):
-                    self._send(key, message)
+                    payload = encoded.get(id(message)) or encode(message)
+                    encoded[id(message)] = payload
+                    self._send(key, payload)
                 case effects.Close(peer=key, reason=reason):
                     pump = self._links.get(key)  # type: ignore[call-overload]
                     if pump is not None:
@@ -153,11 +156,11 @@ class MasterTask:
                     self._timer_at = inf if at is None else at
                     self._timer.deadline = self._timer_at
 
-    def _send(self, key: object, message: Message) -> None:
+    def _send(self, key: object, payload: bytes) -> None:
         pump = self._links.get(key)  # type: ignore[call-overload]
         if pump is not None and pump.link.is_open:
             self.messages += 1
-            pump.link.send_payload(encode(message))
+            pump.link.send_payload(payload)
             pump.kick()
             if pump.link.pending_bytes > MOST_PENDING:
                 pump.end("the slave does not read")
