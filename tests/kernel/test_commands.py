@@ -375,3 +375,51 @@ async def test_an_interface_cannot_be_smuggled_in() -> None:
             await half.two()
         with pytest.raises(StartFailed):
             await node.start(Spec(Needy))
+
+
+# --- what a service does for its author -------------------------------------------------------------
+
+
+class Author(Service):
+    """Uses what the base class offers."""
+
+    @command
+    async def end(self, target: Any) -> str:
+        async with self.watch(target) as watch:
+            await self.stop(target)
+            return str(await watch.wait())
+
+    @command
+    async def write(self, line: str) -> None:
+        self.log.warning(line, extra={"more": 1})
+
+
+async def test_a_service_watches_and_stops_another() -> None:
+    """By reference, handle or name, as the node does."""
+    async with fresh_node() as node:
+        author = await node.start(Author)
+        await node.start(Derived, name=".a")
+        assert await author.end(".a") == "stopped"
+        assert await author.end(await node.start(Derived)) == "stopped"
+
+
+async def test_the_log_of_a_service_says_who_it_is(caplog: pytest.LogCaptureFixture) -> None:
+    """Handle and name are in each record, besides what the author adds."""
+    async with fresh_node() as node:
+        author = await node.start(Author, name=".author")
+        await author.write("hello")
+    (record,) = [each for each in caplog.records if each.getMessage() == "hello"]
+    assert record.name == f"{__name__}.Author"
+    extra = vars(record)
+    assert (extra["service"], extra["service_name"], extra["more"]) == (":00000001", ".author", 1)
+
+
+async def test_c11_a_service_that_loses_its_name_stops(caplog: pytest.LogCaptureFixture) -> None:
+    """That is the default; an author may override it."""
+    async with fresh_node() as node:
+        author = await node.start(Author, name="author")
+        instance = instance_of(node, author)
+        async with node.watch(author) as watch:
+            instance.nursery.start_soon(instance.name_lost, "author", None)
+            assert str(await watch.wait()) == "stopped"
+    assert ":00000001 author (Author) lost its name 'author' and stops" in caplog.text

@@ -168,6 +168,14 @@ async def test_a_reference_cannot_be_made_of_anything() -> None:
                 node.ref(".x", interface)
 
 
+async def test_what_travels_of_a_reference() -> None:
+    """What it is bound to, and the name of its interface."""
+    async with fresh_node() as node:
+        counter = await node.start(Counter)
+        assert counter.__trionet_reference__() == (target_of(counter), f"{__name__}:Counter")  # type: ignore[attr-defined]
+        assert node.ref("world").__trionet_reference__() == ("world", None)
+
+
 # --- names ------------------------------------------------------------------------------------------
 
 
@@ -343,7 +351,7 @@ async def test_c12_a_harbor_that_never_was_is_down() -> None:
             assert str(await watch.wait()) == "node down"
         with pytest.raises(NoSuchService, match="is not on this node"):
             node.service_statistics(there)
-        with pytest.raises(NoSuchService, match="its own node registers names for it"):
+        with pytest.raises(NoSuchService, match="is not on this node"):
             await node.register("x", there)
 
 

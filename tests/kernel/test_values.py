@@ -10,7 +10,7 @@ import attrs
 import pytest
 
 from tests.kernel.nodes import Echo, changeable, fresh_node, instance_of, shared
-from tests.values_table import VALUES, Age, Broke, Color, Empty, Player, Point, Reference, Refused, same
+from tests.values_table import VALUES, Age, Broke, Color, Empty, Key, Player, Point, Reference, Refused, same
 from trionet import BadMessage, RemoteError, Service, command, value
 from trionet.message import Limits, ValueClass, snapshot, value_class
 
@@ -31,6 +31,11 @@ class Loose:
 @value
 class Full(OSError):
     """An exception whose state is in slots of the interpreter."""
+
+
+@value
+class Garbled(UnicodeDecodeError):
+    """An exception that is made of five arguments."""
 
 
 @value
@@ -218,6 +223,19 @@ def test_c1_the_helper_sees_what_can_change() -> None:
     assert shared(item, item)
 
 
+async def test_c1_a_copy_of_a_frozen_instance_hashes_anew() -> None:
+    """A hash that was kept is not that of the copy."""
+    async with fresh_node() as node:
+        echo = await node.start(Echo)
+        moment: Any = dt.datetime(2024, 7, 1, 12, tzinfo=zoneinfo.ZoneInfo("Europe/Berlin"))
+        item = {Key((moment,)): 1}
+        result = await echo.echo(item)
+        (copied,) = result
+        assert copied is not next(iter(item))
+        assert result == item
+        assert result[Key((moment,))] == 1
+
+
 # --- declared classes -------------------------------------------------------------------------------
 
 
@@ -252,6 +270,19 @@ async def test_c1_state_of_builtin_exceptions_travels() -> None:
         with pytest.raises(Full) as caught:
             await keeper.fail_with(Full(28, "no room", "disk"))
         assert (caught.value.errno, caught.value.strerror) == (28, "no room")
+
+
+async def test_c1_an_exception_whose_arguments_do_not_fit_cannot_travel() -> None:
+    """Its builtin part could not be made of them."""
+    async with fresh_node() as node:
+        keeper = await node.start(Keeper)
+        odd = Garbled("utf-8", b"x", 0, 1, "why")
+        assert odd.args
+        odd.args = ("only one",)
+        with pytest.raises(
+            BadMessage, match=r"^args\[0\]: BadMessage: .*Garbled: .*takes exactly 5 arguments"
+        ):
+            await keeper.fail_with(odd)
 
 
 async def test_c1_the_constructor_does_not_run_at_the_receiver() -> None:

@@ -66,18 +66,18 @@ class HandlerEnds:
     def raised(self, request: Request, error: BaseException) -> None:
         """The handler raised, or ended by cancellation."""
         self._over(request)
-        cancelled, rest = split_cancelled(error)
+        _, rest = split_cancelled(error)
         if isinstance(error, KeyboardInterrupt):
             request.cancelled()
             raise error
         if rest is not None:
             self.refused(request, rest)
-        elif cancelled:
-            if request.cut is None:
-                request.cut = Cut.STOP
-            if request.cut is Cut.STOP and trio.current_time() >= self.stop_deadline:
-                self.node.note_cut_off(f"{request.command} of {self.describe()}")
-            request.cancelled()
+            return
+        if request.cut is None:
+            request.cut = Cut.STOP
+        if request.cut is Cut.STOP and trio.current_time() >= self.stop_deadline:
+            self.node.note_cut_off(f"{request.command} of {self.describe()}")
+        request.cancelled()
 
     def not_started(self, request: Request, error: CallError) -> None:
         """The handler could not even be called."""
