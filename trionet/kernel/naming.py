@@ -189,7 +189,8 @@ class Naming(Messaging):
     def _own(self, target: Any) -> Actor:
         actor = self.locate(target_of(target))
         if not isinstance(actor, Actor):
-            raise NoSuchService(f"{actor} is not on this node", executed=False)
+            text = f"{actor} is not on this node; its own node registers names for it, and memberships"
+            raise NoSuchService(text, executed=False)
         if not actor.accepting:
             raise NoSuchService(f"{actor.describe()} is ending", executed=False)
         return actor
