@@ -232,6 +232,7 @@ async def test_c15_told_after_every_message_of_the_dead_one(node: Node, way: str
         heard = words.index(told)
         assert f"{reason}, {3 - heard} in the inbox" == told
         hold.release()
+    await wait_all_tasks_blocked()
     assert ["word 0", "word 1", "word 2"] == [each for each in words + log if each.startswith("word")]
 
 
@@ -254,6 +255,7 @@ class TestWithSmallInbox:
             await wait_all_tasks_blocked()
             assert ["word 0"] == taken(log)
             hold.release()
+        await wait_all_tasks_blocked()
         assert "stopped, 0 in the inbox" in log
         assert ["word 1", "word 2"] == [each for each in log if each.startswith("word")]
 
