@@ -68,6 +68,26 @@ def test_simulated_runs_with_another_seed_differ() -> None:
     assert run_with(7) != run_with(8)
 
 
+def test_the_order_of_tasks_follows_from_the_seed() -> None:
+    """Fails when Trio renames what seeds its scheduler, or does not shuffle by it any more."""
+
+    async def line_up() -> tuple[int, ...]:
+        order: list[int] = []
+
+        async def come(key: int) -> None:
+            await trio.lowlevel.checkpoint()
+            order.append(key)
+
+        async with trio.open_nursery() as nursery:
+            for key in range(10):
+                nursery.start_soon(come, key)
+        return tuple(order)
+
+    orders = [run_simulated(line_up, seed=seed) for seed in range(20)]
+    assert orders == [run_simulated(line_up, seed=seed) for seed in range(20)]
+    assert len(set(orders)) > 10  # shuffled, not only turned round
+
+
 def test_seams_of_a_simulation_come_from_the_seed() -> None:
     draws = [simulated(seed).random.getrandbits(64) for seed in (1, 1, 2)]
     assert draws[0] == draws[1] != draws[2]

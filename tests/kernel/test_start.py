@@ -196,6 +196,16 @@ async def test_a_starter_that_is_cancelled_ends_the_service_and_waits_for_its_en
     assert ["killed"] == [each.reason for each in exits(node)]
 
 
+async def test_a_starter_that_was_cancelled_before_has_started_nothing(
+    node: Node, restart: Restart | None
+) -> None:
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await node.start(spec(NeverTornDown, pass_by), name=".prepared", restart=restart)
+    assert scope.cancelled_caught
+    assert find_leaks(node) == ()
+
+
 async def test_a_starter_that_is_cancelled_while_setup_returns_has_started_nothing(
     node: Node, restart: Restart | None
 ) -> None:
