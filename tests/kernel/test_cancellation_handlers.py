@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -95,6 +97,22 @@ async def test_c6_a_spent_scope_does_not_reach_the_next_handler_of_the_task(
             stage.open("fine")
             assert await box.hold("fine") == "fine"
             assert await stage.settle(node) == ["fine begins", "fine ends"]
+
+
+async def test_c6_a_spent_scope_does_not_reach_a_handler_that_was_queued(autojump_clock: MockClock) -> None:
+    """The task goes on with the next message at once, without a pause between."""
+    stage = Stage()
+    async with opened() as node, trio.open_nursery() as nursery:
+        box = await start(node, stage, concurrency=1)
+        actor = actor_of(node, box)
+        first = await begin(nursery, lambda: box.hold("first"))
+        second = await begin(nursery, lambda: box.hold("second"))
+        actor.pause_at = inf
+        first.scope.cancel()
+        assert await stage.settle(node) == ["first begins", "first cancelled", "second begins"]
+        stage.open("second")
+        await second.over.wait()
+        assert second.end == "value second"
 
 
 # --- handlers that do not just end --------------------------------------------------------------------

@@ -220,6 +220,17 @@ async def test_c6_a_cancelled_call_that_is_past_its_deadline_stays_cancelled(
         assert caller.end == "cancelled"
 
 
+async def test_c6_a_call_past_its_deadline_that_is_cancelled_is_cancelled(autojump_clock: MockClock) -> None:
+    """Out of time first, cancelled while the handler cleans up: again its own Cancelled."""
+    async with opened(call_deadline=5) as node, trio.open_nursery() as nursery:
+        slow = await node.start(Slow)
+        caller = await begin(nursery, slow.clean_up)
+        await trio.sleep(6)
+        caller.scope.cancel()
+        await trio.sleep(3)
+        assert caller.end == "cancelled"
+
+
 # --- which deadline applies ---------------------------------------------------------------------------
 
 

@@ -164,6 +164,20 @@ class Odd(Service):
         return 2
 
     @command
+    async def answer_and_be_cancelled(self) -> None:
+        kept: BaseException | None = None
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            try:
+                await trio.lowlevel.checkpoint()
+            except trio.Cancelled as error:
+                kept = error
+                raise
+        defer().ok("last words")
+        assert kept is not None
+        raise kept
+
+    @command
     async def answer_later(self) -> None:
         async def work(reply: Reply) -> None:
             await trio.sleep(1)
@@ -224,6 +238,13 @@ async def test_c7_a_call_that_was_answered_is_over_though_the_handler_runs_on(
         assert answer == 1
         assert trio.current_time() == began
         assert node.service_statistics(odd).running == 1
+
+
+async def test_c4_an_answer_counts_though_the_handler_ends_otherwise(autojump_clock: MockClock) -> None:
+    """The handler is over before the caller, who has its answer, runs again."""
+    async with opened() as node:
+        odd: Any = await node.start(Odd)
+        assert await odd.answer_and_be_cancelled() == "last words"
 
 
 async def test_c7_a_helper_task_answers(autojump_clock: MockClock) -> None:
