@@ -68,8 +68,10 @@ def test_simulated_runs_with_another_seed_differ() -> None:
     assert run_with(7) != run_with(8)
 
 
-def test_the_order_of_tasks_follows_from_the_seed() -> None:
+def test_the_order_of_tasks_follows_from_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fails when Trio renames what seeds its scheduler, or does not shuffle by it any more."""
+    # as it is without pytest-trio, which allows it as well where Hypothesis is installed
+    monkeypatch.setattr("trio._core._run._ALLOW_DETERMINISTIC_SCHEDULING", False)
 
     async def line_up() -> tuple[int, ...]:
         order: list[int] = []
