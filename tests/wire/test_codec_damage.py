@@ -43,7 +43,7 @@ def survive(body: bytes) -> None:
         return
 
 
-@pytest.mark.parametrize("body", [*SAMPLES, RICH], ids=lambda body: body.hex()[:20])
+@pytest.mark.parametrize("body", [*SAMPLES, RICH], ids=range(len(SAMPLES) + 1))
 def test_every_truncation_is_refused(body: bytes) -> None:
     for end in range(len(body)):
         with pytest.raises(BadMessage):

@@ -86,6 +86,8 @@ class Harbor:
     async def running(self, node: Node) -> AsyncIterator[None]:
         """Join the cluster for the block; leaving the block leaves the cluster.
 
+        Cancellation: the links are closed at once; other nodes notice.
+
         Raises:
             MasterUnreachable: if the node was not admitted within the join timeout.
             HarborTaken: if the harbor id belongs to a living node.
