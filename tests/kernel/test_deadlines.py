@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Awaitable, Callable
 from math import inf
 
+import attrs
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.kernel.stage import Puppet, Stage, actor_of, begin, opened, start
-from trionet import DeadlineExceeded, Node, RemoteError, Service, command, current_request, spec
+from trionet import DeadlineExceeded, Node, RemoteError, Service, command, current_request, spec, value
 
 
 async def exceeded(call: Callable[[], Awaitable[object]], seconds: float) -> DeadlineExceeded:
@@ -426,3 +429,44 @@ async def test_c6_nothing_is_left_of_calls_that_ended(autojump_clock: MockClock)
         await wait_all_tasks_blocked()
         await trio.sleep(6)
         assert node.deadlines._heap == []
+
+
+@attrs.define
+class Large:
+    """Something that a message holds, whose life can be watched."""
+
+    size: int
+
+
+value(Large)
+
+
+async def test_c4_a_call_that_ended_keeps_nothing_large_alive(autojump_clock: MockClock) -> None:
+    """The heap of deadlines may hold the call for a minute, but not what it carried."""
+    seen: list[weakref.ref[Large]] = []
+
+    class Keeping(Service):
+        @command
+        async def give_back(self, one: Large, *, other: Large | None = None) -> Large:
+            assert other is not None
+            answer = Large(one.size)
+            seen.extend(map(weakref.ref, (one, other, answer)))
+            return answer
+
+        @command
+        async def forever(self, one: Large) -> None:
+            seen.append(weakref.ref(one))
+            await trio.sleep_forever()
+
+    async with opened() as node, trio.open_nursery() as nursery:
+        keeping = await node.start(Keeping)
+        got = await keeping.give_back(Large(1), other=Large(2))
+        assert got == Large(1)
+        seen.append(weakref.ref(got))
+        del got
+        caller = await begin(nursery, lambda: keeping.forever(Large(3)))
+        caller.scope.cancel()
+        await caller.over.wait()
+        assert len(node.deadlines._heap) == 2
+        gc.collect()
+        assert [ref() for ref in seen] == [None] * 5

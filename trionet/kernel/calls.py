@@ -13,7 +13,7 @@ lies in the inbox or is being handled.  Its cancellation then depends on the sta
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import trio
 from trio.lowlevel import Abort
@@ -24,6 +24,10 @@ from trionet.message import check
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+#: What a call that has ended holds of its arguments.
+NO_KWARGS: Final[dict[str, Any]] = {}
 
 
 class LocalCall(Request):
@@ -73,11 +77,13 @@ class LocalCall(Request):
             self.raise_cancel()
         if self.checks:
             self._check_result()
-        return self.value
+        value, self.value = self.value, None
+        return value
 
     def _check_result(self) -> None:
+        checks, self.checks = self.checks, []
         try:
-            check(self.checks)
+            check(checks)
         except BadMessage as error:
             error.executed = True
             raise
@@ -97,6 +103,13 @@ class LocalCall(Request):
             self.target.inbox.leave_line(self)
         if self.state is not State.RUNNING:
             self.state = State.DONE
+            self.checks = []
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Drop what may be large; the heap of deadlines may keep the request itself for a while."""
+        self.args = ()
+        self.kwargs = NO_KWARGS
 
     def is_abandoned(self) -> bool:
         """Tell whether its handler still runs although its caller has gone."""
@@ -154,4 +167,5 @@ class LocalCall(Request):
         self.state = State.DONE
         self.value = value
         self.error = error
+        self._let_go()
         self.wake()
