@@ -214,7 +214,7 @@ async def test_node_events_tell_of_who_comes_and_goes(autojump_clock: MockClock)
 
 
 async def test_c6_through_a_third_node(autojump_clock: MockClock) -> None:
-    """A caller on node 1 is cancelled while its call runs on node 3 by way of node 2; or it has a deadline."""
+    """A caller on node 1 is cancelled while its call runs on node 3 by way of node 2; or is out of time."""
     log: Log = []
     async with open_cluster(3) as cluster, trio.open_nursery() as nursery:
         last = await cluster[3].start(spec(Worker, log, None, "last"))

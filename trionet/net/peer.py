@@ -113,14 +113,12 @@ class Peer:
 
         Cancellation: ends the link at once.
         """
-        fates: events.LinkFates | None = None
-        reason = "this node closed the link"
         try:
-            reason, fates = await self._pump.run()
+            return await self._pump.run()
         finally:
             self.is_open = False
-            self._settle(reason, self.link.close(reason) if fates is None else fates)
-        return reason
+            if self._pump.fates is not None:
+                self._settle(self._pump.reason, self._pump.fates)
 
     def end(self, reason: str) -> None:
         """End the link at once."""

@@ -46,6 +46,7 @@ class Pump:
 
     Attributes:
         link: the machine; call :meth:`kick` after each use that may queue something.
+        fates: what became of everything that was under way when the link ended, also by cancellation.
     """
 
     def __init__(
@@ -69,14 +70,20 @@ class Pump:
         self._reason: str | None = None
         self._finishing: str | None = None
         self._over = trio.Event()
+        self.fates: LinkFates | None = None
 
-    async def run(self) -> tuple[str, LinkFates]:
-        """Serve the link until it ends.
+    @property
+    def reason(self) -> str:
+        """Why the link ended."""
+        return self._reason or "it has not ended"
+
+    async def run(self) -> str:
+        """Serve the link until it ends; then :attr:`fates` tells what became of everything under way.
 
         Cancellation: ends the link at once, without a goodbye.
 
         Returns:
-            Why it ended, and what became of everything that was under way.
+            Why it ended.
         """
         try:
             with self._scope:
@@ -86,11 +93,11 @@ class Pump:
                     self._take_events()
                     await self._read()
         finally:
-            reason = self._reason or "this node closed the link"
-            fates = self.link.close(reason)
+            self._reason = self._reason or "this node closed the link"
+            self.fates = self.link.close(self._reason)
             self._over.set()
             await trio.aclose_forcefully(self._stream)
-        return reason, fates
+        return self._reason
 
     def kick(self) -> None:
         """Have written what is queued."""

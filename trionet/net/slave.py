@@ -140,7 +140,7 @@ class SlaveTask:
 
         settings = settings_of(self._config)
         self._pump = Pump(connection, agreement, settings, self._handle, lambda: None, opened)
-        reason, _ = await self._pump.run()
+        reason = await self._pump.run()
         _log.info("the connection to the master ended: %s", reason)
 
     def _handle(self, event: LinkEvent) -> None:
