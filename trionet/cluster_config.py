@@ -177,7 +177,7 @@ class ClusterConfig:
         for key, address in (("address", self.address), ("standalone", self.standalone)):
             if address and not (is_private(address) or self.secret_file or self.uses_tls):
                 found.append(
-                    f"{key}: found {address!r}, which other machines can reach, without secret_file or "
+                    f'{key}: found "{address}", which other machines can reach, without secret_file or '
                     "tls_*; expected one of them, or a loopback address"
                 )
         found.extend(self._unusable())
@@ -196,7 +196,7 @@ class ClusterConfig:
     def _unusable(self) -> Iterator[str]:
         """Addresses at which nobody could be reached."""
         if _host(self.address) in _WILDCARDS:
-            yield f"address: found {self.address!r}, expected the address at which other nodes reach this one"
+            yield f'address: found "{self.address}", expected the address at which other nodes reach this one'
         for key, address in (("master", self.master), ("standalone", self.standalone)):
             if address is not None and address.endswith(":0") and unix_path(address) is None:
-                yield f"{key}: found {address!r}, expected a port that other nodes can know"
+                yield f'{key}: found "{address}", expected a port that other nodes can know'

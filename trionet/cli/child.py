@@ -102,15 +102,18 @@ class Child:
     async def _serve(self, process: trio.Process, reports: trio.abc.ReceiveStream) -> int:
         assert process.stdout is not None
         async with process.stdout, reports, trio.open_nursery() as nursery:
-            output_over = trio.Event()
+            output_over, reports_over = trio.Event(), trio.Event()
             nursery.start_soon(self._read_output, process.stdout, output_over)
-            nursery.start_soon(self._read_reports, reports)
+            nursery.start_soon(self._read_reports, reports, reports_over)
             try:
-                code = await process.wait()
+                await process.wait()
             finally:
                 _kill_group(process)
+                with trio.CancelScope(shield=True):
+                    code = await process.wait()
             with trio.move_on_after(_LAST_WORDS):
                 await output_over.wait()
+                await reports_over.wait()
             nursery.cancel_scope.cancel()
         return code
 
@@ -131,12 +134,13 @@ class Child:
             self._told(line)
         over.set()
 
-    async def _read_reports(self, stream: trio.abc.ReceiveStream) -> None:
+    async def _read_reports(self, stream: trio.abc.ReceiveStream, over: trio.Event) -> None:
         async for line in _lines(stream):
             with suppress(ValueError):
                 report = json.loads(line)
                 if isinstance(report, dict):
                     self._reported(report)
+        over.set()
 
 
 def _kill_group(process: trio.Process) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -105,6 +105,15 @@ def check_files(*all_settings: Settings) -> None:
                 problems.extend(located(error, settings.sources))
     if problems:
         raise ConfigError(list(dict.fromkeys(problems)))
+
+
+def problems_of(action: Callable[..., object], *arguments: object) -> list[str]:
+    """The problems with which an action ends, none if it succeeds."""
+    try:
+        action(*arguments)
+    except ConfigError as error:
+        return list(error.problems)
+    return []
 
 
 def located(error: ConfigError, sources: Mapping[str, str]) -> list[str]:

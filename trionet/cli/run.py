@@ -179,9 +179,6 @@ def run_settings(settings: Settings, process: Process) -> int:
         KeyboardInterrupt: if a signal came while the script was being loaded.
     """
     setup_logging(settings.log, owner=current_owner_label, node=settings.node.name)
-    for advice in advise(settings):
-        if advice.level == "warning":
-            _log.warning("%s", advice)
     try:
         network = None if settings.cluster is None else open_harbor(settings.cluster)
         program = load_program(settings)
@@ -191,6 +188,9 @@ def run_settings(settings: Settings, process: Process) -> int:
     except Exception as error:
         _log.critical("%s could not be loaded", settings.script, exc_info=below(error, execute.__code__))
         return EXIT_CRASH
+    for advice in advise(settings):
+        if advice.level == "warning":
+            _log.warning("%s", advice)
     launch = Launch(program.run_main, (), settings.node, network, program.start_services)
     try:
         return run_node(launch, process.stops, process.parent)

@@ -61,6 +61,7 @@ class Loading:
         self.named: list[Path] = []
         self.tree = Table(Origin("defaults"))
         self.entry: Entry | None = None
+        self._is_whole = True
         self._process = variables
 
     def read_environment_files(self, paths: list[Path]) -> None:
@@ -93,6 +94,7 @@ class Loading:
     def leave_nodes(self) -> None:
         """Refuse nodes, where none was chosen."""
         nodes = self.tree.entries.pop(_NODES, None)
+        self._is_whole = nodes is None
         if isinstance(nodes, Table):
             expected = "expected the choice of one by --node NAME, or trionet up for all"
             self.problems.add(nodes.origin, _NODES, f"found the nodes of a cluster, {expected}")
@@ -106,9 +108,11 @@ class Loading:
         if name not in known:
             hint = did_you_mean(name, known)
             self.problems.add(origin, "", f'found "{name}", expected a node that is in [nodes]{hint}')
+            self._is_whole = False
             return
         self.entry = entry = read_entry(name, known[name], self.problems)
         if entry is None:
+            self._is_whole = False
             return
         for variable, value in entry.env.items():
             self.environment.put(variable, value, entry.origin)
@@ -212,7 +216,7 @@ class Loading:
         """The part in a cluster, if the settings say anything of one."""
         node = self.tree.entries.get("cluster")
         cluster = None if node is None else self._section("cluster", ClusterConfig)
-        if cluster is None or not isinstance(node, Table):
+        if cluster is None or not isinstance(node, Table) or not self._is_whole:
             return None
         for problem in cluster.problems():
             key, _, text = problem.partition(": ")

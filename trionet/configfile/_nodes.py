@@ -88,7 +88,7 @@ def read_entry(name: str, node: Table | Leaf, problems: Problems) -> Entry | Non
         problems.add(node.origin, path, f"found {found(node)}, expected a table")
         return None
     entries = dict(node.entries)
-    layer = _take_layer(entries, node.origin)
+    layer = _take_layer(entries, node.origin, path, problems)
     services = _take_services(entries, path, problems)
     restart, _ = read_restart(
         entries.pop("restart", None), f"{path}.restart", problems, partial(attrs.evolve, NODE_RESTART)
@@ -104,13 +104,16 @@ def read_entry(name: str, node: Table | Leaf, problems: Problems) -> Entry | Non
     return build(make, NODE_RULES, Table(node.origin, entries), path, problems)
 
 
-def _take_layer(entries: dict[str, Table | Leaf], origin: Origin) -> Table:
+def _take_layer(entries: dict[str, Table | Leaf], origin: Origin, path: str, problems: Problems) -> Table:
     """Take out what is a part of the node's settings: its tables, and the short keys."""
     layer: dict[str, Table | Leaf] = {key: entries.pop(key) for key in _LAYERS if key in entries}
     short = {key: entries.pop(key) for key in _SHORT if key in entries}
     if short:
         given = layer.get("cluster", Table(origin))
         inner = given.entries if isinstance(given, Table) else {}
+        for key in short.keys() & inner.keys():
+            wrong = f"found it beside {path}.cluster.{key}, expected one of them"
+            problems.add(short[key].origin, f"{path}.{key}", wrong)
         layer["cluster"] = Table(given.origin, inner | short)
     return Table(origin, layer)
 

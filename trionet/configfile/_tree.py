@@ -84,13 +84,13 @@ class Problems:
 
 
 def merge(base: Table, over: Table) -> Table:
-    """Lay one table over another: tables are joined, all else is replaced."""
+    """Lay one table over another: tables are joined and stay where they were, all else is replaced."""
     entries = dict(base.entries)
     for key, new in over.entries.items():
         old = entries.get(key)
         both = isinstance(old, Table) and isinstance(new, Table)
         entries[key] = merge(old, new) if both else new  # type: ignore[arg-type]
-    return Table(over.origin, entries)
+    return Table(base.origin, entries)
 
 
 def assign(tree: Table, path: tuple[str, ...], value: Any, origin: Origin) -> Table:
