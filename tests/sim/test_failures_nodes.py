@@ -118,12 +118,12 @@ async def test_c5_sends_of_unknown_fate_are_dead_letters(autojump_clock: MockClo
             while channel.statistics().current_buffer_used:
                 letters.append(channel.receive_nowait())
         fates = {letter.args[0]: letter.reason.partition(":")[0] for letter in letters}
-        assert [fate for word, fate in sorted(fates.items())] == ["unknown fate"] * 6 + ["not delivered"] * 4
+        assert sorted(fates.values()) == ["not delivered"] * 4 + ["unknown fate"] * 6
         assert sorted(fates) == [f"sent {number}" for number in range(10)]
         cluster.heal()
         stage.open("gate")
         await trio.sleep(30)
-        assert "sent 0" not in stage.log
+        assert not [word for word in stage.log if word.startswith("sent")]
 
 
 async def test_c6_the_caller_s_node_crashes_and_the_handlers_are_cancelled(autojump_clock: MockClock) -> None:
