@@ -236,10 +236,9 @@ async def test_one_isolated_node_holds_up_nobody(autojump_clock: MockClock) -> N
 async def test_sixteen_nodes_join_at_once(autojump_clock: MockClock) -> None:
     async with open_cluster(1) as cluster:
         began = trio.current_time()
-        for number in range(2, 17):
-            cluster.launch(number)
-        while len(cluster.nodes) < 16:
-            await trio.sleep(REST)
+        async with trio.open_nursery() as nursery:
+            for number in range(2, 17):
+                nursery.start_soon(cluster.start, number)
         await cluster.settle()
         assert trio.current_time() - began < 10
         for number, node in cluster.nodes.items():
@@ -251,7 +250,7 @@ async def test_sixteen_nodes_join_at_once(autojump_clock: MockClock) -> None:
 
 
 async def test_clocks_that_jump_do_not_declare_others_dead(autojump_clock: MockClock) -> None:
-    """All processes stood still for hours, as in a suspended machine: what was sent meanwhile is read first."""
+    """All processes stood still for hours, as in a suspended machine; what was sent meanwhile is read."""
     log: Log = []
     hold = Hold()
     config = NodeConfig(call_deadline=inf)
