@@ -14,6 +14,7 @@ class Echo(Service):
         self._begun = 0
         self._cancelled = 0
         self._changed = trio.Event()
+        self._notes: list[str] = []
 
     def _count(self, begun: int, cancelled: int) -> None:
         self._begun += begun
@@ -25,6 +26,16 @@ class Echo(Service):
     def echo(self, item: object) -> object:
         """Send it back."""
         return item
+
+    @command
+    def note(self, text: str) -> None:
+        """Take note."""
+        self._notes.append(text)
+
+    @command
+    def notes(self) -> list[str]:
+        """What was noted."""
+        return self._notes
 
     @command
     async def never(self) -> None:
@@ -61,7 +72,11 @@ class Echo(Service):
 
 
 class Patient(Service):
-    """Finishes what it has begun."""
+    """Finishes what it has begun, and has a last word."""
+
+    async def teardown(self) -> None:
+        """Tell a service on another node, and do not ask whether that was heard."""
+        await self.node.ref("listener", Echo).note.send("farewell")
 
     @command
     def ready(self) -> bool:

@@ -57,6 +57,7 @@ async def test_sigterm_ends_a_node_in_order_and_its_caller_gets_the_answer(tmp_p
         with trio.fail_after(SOON):
             await stage.linked(node, 2)
         patient = node.ref("patient2", Patient)
+        listener = await node.start(Echo, name="listener")
         answers: list[str] = []
 
         async def call() -> None:
@@ -73,6 +74,9 @@ async def test_sigterm_ends_a_node_in_order_and_its_caller_gets_the_answer(tmp_p
         assert ["stopping"] == answers
         assert 0 == code
         assert "Traceback" not in text
+        # What was acknowledged at the very end is no dead letter.
+        assert ["farewell"] == await listener.notes()
+        assert "dead letter" not in text
         assert "patient2" not in node.names()
         with pytest.raises(NoSuchService):
             await patient.ready()

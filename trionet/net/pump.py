@@ -6,6 +6,10 @@ Theory of operation.  One task reads: all frames of what arrived are handled bef
 handler never waits.  One task writes: it takes all that is queued and makes one ``send_all`` of it, so
 what is handed over while it writes is joined.  One task sleeps until the machine's next deadline.  The
 first of them that ends ends the link, and :meth:`Pump.run` returns the reason.
+
+The end in order.  Who finishes says a last goodbye, and waits for the acknowledgement of what it sent: the
+other end answers with that and a last goodbye of its own.  A write that fails may be late to a peer that has
+already said all this; so the reader reads to the end of the stream first.
 """
 
 from __future__ import annotations
@@ -160,7 +164,9 @@ class Pump:
             elif isinstance(event, PeerSilent):
                 self.end(f"nothing came from the peer for {event.seconds:.1f} seconds")
             elif isinstance(event, GoodbyeReceived) and event.final:
-                self.end(f"the peer said goodbye: {event.reason}")
+                reason = f"the peer said goodbye: {event.reason}"
+                if not self.end_when_sent(reason):
+                    self.end(reason)
             else:
                 self._handle(event)
         self._set_timer()
@@ -174,12 +180,25 @@ class Pump:
                     self._drained()
                     self._set_timer()
                 elif self._finishing is not None:
+                    if self._awaits_acknowledgement():
+                        await self._until_read()
                     self.end(self._finishing)
                     return
                 else:
                     await self._park()
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            await self._until_read()
             self.end(f"the connection was lost: {error.__cause__ or error}")
+
+    def _awaits_acknowledgement(self) -> bool:
+        """Tell whether the peer may still acknowledge what was sent."""
+        statistics = self.link.statistics()
+        return statistics.acknowledged < statistics.sent and not self.link.is_clean
+
+    async def _until_read(self) -> None:
+        """Let the reader read what the peer said last; it ends the link, if it can, before this returns."""
+        with trio.move_on_after(FLUSH_TIME):
+            await self._over.wait()
 
     async def _send(self, data: bytes) -> None:
         """Write; a peer that reads nothing for the heartbeat timeout costs its own link."""
