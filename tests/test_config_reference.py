@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
 
+from trionet.cluster_config import ClusterConfig
 from trionet.config import LogConfig, NodeConfig, Rule
-from trionet.configfile import RESTART_RULES, SERVICE_RULES, section_rules
+from trionet.configfile import (
+    NODE_RESTART,
+    NODE_RULES,
+    RESTART_RULES,
+    SERVICE_RULES,
+    UpConfig,
+    section_rules,
+)
 from trionet.kernel.supervise import Restart
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "configuration.md"
@@ -30,12 +38,18 @@ def rows(heading: str) -> Iterator[list[str]]:
         yield [each.strip() for each in line.strip("|").split("|")]
 
 
-def expected(cls: type, rules: Mapping[str, Rule], prefix: str) -> Iterable[tuple[str, str, str]]:
+def node_restart() -> Restart:
+    return NODE_RESTART
+
+
+def expected(
+    cls: Callable[[], object], rules: Mapping[str, Rule], prefix: str
+) -> Iterable[tuple[str, str, str]]:
     instance = cls()
     for key, rule in rules.items():
         value: Any = getattr(instance, key)
         shown = json.dumps(dict(value) if isinstance(value, Mapping) else value)
-        yield f"`{prefix}{key}`", f"`{shown}`", rule.unit
+        yield f"`{prefix}{key}`", "none" if value is None else f"`{shown}`", rule.unit
 
 
 @pytest.mark.parametrize(
@@ -43,11 +57,14 @@ def expected(cls: type, rules: Mapping[str, Rule], prefix: str) -> Iterable[tupl
     [
         ("## `[node]`", NodeConfig, section_rules("node"), "node."),
         ("## `[log]`", LogConfig, section_rules("log"), "log."),
+        ("## `[cluster]`", ClusterConfig, section_rules("cluster"), "cluster."),
+        ("### `[up]`", UpConfig, section_rules("up"), "up."),
         ("The keys of a `restart` table:", Restart, RESTART_RULES, ""),
+        ("A node's `restart` table has these defaults:", node_restart, RESTART_RULES, ""),
     ],
 )
 def test_each_key_has_its_default_and_unit(
-    heading: str, cls: type, rules: Mapping[str, Rule], prefix: str
+    heading: str, cls: Callable[[], object], rules: Mapping[str, Rule], prefix: str
 ) -> None:
     assert list(expected(cls, rules, prefix)) == [tuple(row[:3]) for row in rows(heading)]
 
@@ -56,7 +73,14 @@ def test_each_key_of_a_service_is_there() -> None:
     assert [f"`{key}`" for key in SERVICE_RULES] == [row[0] for row in rows("## `[[services]]`")]
 
 
+def test_each_key_of_a_node_of_a_cluster_is_there() -> None:
+    table = [row[0] for row in rows("## `cluster.toml` for `trionet up`")]
+    assert [f"`{key}`" for key in NODE_RULES] == table
+
+
 def test_each_field_of_a_class_of_settings_has_a_rule() -> None:
     assert {each.name for each in attrs.fields(Restart)} == set(RESTART_RULES)
     assert {each.name for each in attrs.fields(NodeConfig)} == {*section_rules("node"), "app"}
     assert {each.name for each in attrs.fields(LogConfig)} == set(section_rules("log"))
+    assert {each.name for each in attrs.fields(ClusterConfig)} == set(section_rules("cluster"))
+    assert {each.name for each in attrs.fields(UpConfig)} == set(section_rules("up"))

@@ -160,7 +160,7 @@ def test_nodes_do_not_outlive_up(cluster: str, start: Start, write: Write) -> No
     for pid in pids:
         wait_for_end_of(pid)
     assert -signal.SIGKILL == up.end()
-    assert not any("Traceback" in line for line in up.lines)
+    assert not any("Traceback" in line for line in up.lines), "\n".join(up.lines)
 
 
 def test_a_port_that_is_taken_is_one_line_and_ends_all(cluster: str, start: Start, port: int) -> None:

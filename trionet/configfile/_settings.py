@@ -49,7 +49,7 @@ class Settings:
 
     @property
     def app(self) -> Mapping[str, Any]:
-        """The user's own settings: the table ``[app]``, deeply read-only."""
+        """The user's own settings, the table ``[app]``, deeply read-only."""
         return self.node.app
 
 
