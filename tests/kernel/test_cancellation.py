@@ -43,7 +43,7 @@ async def test_c6_calls_and_sends_are_schedule_points(autojump_clock: MockClock)
             await box.note.send("x")
             sent += 1
         assert node.seams.stopwatch() - began < 0.003
-        assert 0 < sent < 300
+        assert sent < 300
 
 
 async def test_c6_cancelled_while_it_waits_for_room(autojump_clock: MockClock) -> None:
