@@ -19,6 +19,8 @@ _log = logging.getLogger("trionet.net")
 
 #: Seconds to wait when the process has no file descriptor left for another connection.
 _BREATHE: Final = 0.1
+#: Connections that came to nothing of which a second's log tells one by one.
+_COMPLAINTS: Final = 10
 _EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
@@ -44,6 +46,7 @@ class Acceptor:
         self._most = most
         self._timeout = timeout
         self._half_open: dict[trio.CancelScope, None] = {}
+        self._complaints = _Complaints()
 
     async def run(self) -> NoReturn:
         """Accept until cancelled; then every connection ends.
@@ -83,9 +86,30 @@ class Acceptor:
             try:
                 await self._serve(connection, done)
             except GreetingFailed as error:
-                _log.warning("a connection from %s was refused: %s", connection.remote, error)
+                self._complaints.add(f"a connection from {connection.remote} was refused: {error}")
             finally:
                 self._half_open.pop(scope, None)
                 await trio.aclose_forcefully(connection.stream)
         if scope.cancelled_caught:
-            _log.warning("a connection from %s did not finish its handshake", connection.remote)
+            self._complaints.add(f"a connection from {connection.remote} did not finish its handshake")
+
+
+class _Complaints:
+    """Log lines about connections that came to nothing: some a second, the others are counted."""
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._logged = 0
+        self._muted = 0
+
+    def add(self, text: str) -> None:
+        second = int(trio.current_time())
+        if second != self._second:
+            if self._muted:
+                _log.warning("%d more connections came to nothing", self._muted)
+            self._second, self._logged, self._muted = second, 0, 0
+        if self._logged >= _COMPLAINTS:
+            self._muted += 1
+            return
+        self._logged += 1
+        _log.warning("%s", text)

@@ -214,6 +214,8 @@ class Links:
         handshake = Accepter(self._identity.on(connection), nonce, [Purpose.PEER])
         peer = await greet(connection, handshake)
         while (verdict := self._machine.may_accept(peer.harbor, peer.incarnation)) == "hold":
+            text = "a link from %s as harbor %d waits: the table does not have that incarnation of it"
+            _log.info(text, connection.remote, peer.harbor)
             await self._news.wait()
         if not verdict or self._leaving:
             raise GreetingFailed(f"harbor {peer.harbor} is no node of this cluster, in that incarnation")
@@ -234,7 +236,8 @@ class Links:
         link: Link | None = None
 
         def opened(peer: Peer) -> None:
-            nonlocal link
+            nonlocal link, reason
+            reason = "this node closed it"
             scope.deadline = inf
             link = self._take_in(Link(peer, dialler))
             tell_opened()

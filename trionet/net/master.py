@@ -110,23 +110,23 @@ class MasterTask:
         handshake = Accepter(self._identity.on(connection), nonce, [Purpose.MASTER])
         await greet(connection, handshake)
         agreement = await agreed(connection, handshake)
-        greeted()
         key = next(self._keys)
 
         def handle(event: LinkEvent) -> None:
             if isinstance(event, PayloadReceived):
                 self._received(key, event.payload)
 
-        pump = Pump(connection, agreement, settings_of(self._config), handle, lambda: None, self._opened(key))
+        def opened() -> None:
+            greeted()
+            self._carry_out(self.machine.connected(key, trio.current_time()))
+
+        pump = Pump(connection, agreement, settings_of(self._config), handle, lambda: None, opened)
         self._links[key] = pump
         try:
             await pump.run()
         finally:
             self._links.pop(key, None)
             self._carry_out(self.machine.disconnected(key, trio.current_time()))
-
-    def _opened(self, key: int) -> Callable[[], None]:
-        return lambda: self._carry_out(self.machine.connected(key, trio.current_time()))
 
     def _received(self, key: int, payload: bytes) -> None:
         self.messages += 1
