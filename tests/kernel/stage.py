@@ -14,10 +14,11 @@ from contextlib import asynccontextmanager
 from math import inf
 from typing import Any
 
+import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from trionet import Node, NodeConfig, Reply, Service, command, defer, open_node, spec
+from trionet import DeadlineExceeded, Node, NodeConfig, Reply, Service, command, defer, open_node, spec
 from trionet.kernel.actor import Actor, Life
 from trionet.kernel.dispatch import MOST_RESTING
 from trionet.kernel.request import State
@@ -151,6 +152,16 @@ async def begin(nursery: trio.Nursery, call: Callable[[], Awaitable[object]]) ->
     nursery.start_soon(caller.run)
     await wait_all_tasks_blocked()
     return caller
+
+
+async def exceeded(call: Callable[[], Awaitable[object]], seconds: float) -> DeadlineExceeded:
+    """Make a call that runs out of time after some seconds."""
+    began = trio.current_time()
+    with pytest.raises(DeadlineExceeded) as caught:
+        await call()
+    assert trio.current_time() - began == pytest.approx(seconds)
+    assert isinstance(caught.value, trio.TooSlowError)
+    return caught.value
 
 
 def puppet(**options: Any) -> type[Puppet]:

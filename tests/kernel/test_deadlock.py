@@ -281,7 +281,8 @@ async def test_c7_a_call_whose_handler_is_over_is_no_wait(autojump_clock: MockCl
         await wait_all_tasks_blocked()
         nursery.start_soon(call)
         await wait_all_tasks_blocked()
-        node._slice_ends = inf
+        node._slice_ends = inf  # no checkpoint between: neither in the call nor in the dispatcher
+        actor_of(node, node.ref(".b")).pause_at = inf
         stage.open("b")
         await stage.settle(node)
         assert ends == ["end"]

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import gc
+import types
+from collections.abc import Generator
+from contextvars import Context
 from itertools import pairwise
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import trio
@@ -11,7 +16,9 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.kernel.stage import Stage, actor_of, begin, opened, start
 from trionet import Service, command
-from trionet.kernel.dispatch import FAIR_MESSAGES, FAIR_SECONDS, MOST_RESTING
+from trionet.kernel.actor import Actor
+from trionet.kernel.dispatch import FAIR_MESSAGES, FAIR_SECONDS, MOST_RESTING, _resume
+from trionet.kernel.request import Request
 from trionet.kernel.seams import READING
 
 
@@ -282,3 +289,38 @@ async def test_c9_a_handler_that_raises_stop_iteration(autojump_clock: MockClock
         for call in (odd.plain, odd.coroutine, odd.late):
             with pytest.raises(Exception, match=r"RuntimeError: .* raised StopIteration"):
                 await call()
+
+
+def test_c9_a_handler_whose_run_was_dropped_is_closed() -> None:
+    """Trio gave up its tasks: the handler's own cleanup runs all the same."""
+    log: list[str] = []
+
+    async def handler() -> None:
+        try:
+            await _suspend()
+        finally:
+            log.append("closed")
+
+    node = SimpleNamespace(seams=SimpleNamespace(stopwatch=float), current=None)
+    request = Request(None, cast("Actor", SimpleNamespace(node=node, cpu_time=0.0)), "run", (), {}, [], 0)
+    request.context = Context()
+    request.coroutine = handler()
+    driver = _resume(request, request.coroutine.send(None))
+    assert next(driver) == "trap"
+    driver.close()
+    assert log == ["closed"]
+
+
+@types.coroutine
+def _suspend() -> Generator[str]:
+    yield "trap"
+
+
+async def test_c7_a_request_prints_what_it_is(autojump_clock: MockClock) -> None:
+    stage = Stage()
+    async with opened() as node, trio.open_nursery() as nursery:
+        box = await start(node, stage)
+        caller = await begin(nursery, lambda: box.hold("a"))
+        [request] = actor_of(node, box).handlers
+        assert repr(request) == "<LocalCall hold to :00000001 (Puppet), running>"
+        caller.scope.cancel()
