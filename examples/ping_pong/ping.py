@@ -38,7 +38,7 @@ def show(what: str, times: list[float]) -> None:
     """Print one line of figures."""
     p50, p99 = times[len(times) // 2], times[len(times) * 99 // 100]
     rate = len(times) / sum(times)
-    print(f"{what:38} {rate:8.0f} calls/s   p50 {p50 * 1e6:6.0f} us   p99 {p99 * 1e6:6.0f} us", flush=True)
+    print(f"{what:34} {rate:8.0f} calls/s   p50 {p50 * 1e6:6.0f} us   p99 {p99 * 1e6:6.0f} us", flush=True)
 
 
 async def main(node: Node) -> None:
@@ -52,7 +52,9 @@ async def main(node: Node) -> None:
     show("one caller, by way of a third node", await in_sequence(lambda: first.ping_via(second, b"x"), calls))
     for callers in (10, 100):
         seconds = await concurrently(lambda: second.ping(b"x" * 16), calls, callers)
-        print(f"{callers:3} callers, 16 bytes {calls / seconds:25.0f} calls/s", flush=True)
+        print(f"{f'{callers} callers, 16 bytes':34} {calls / seconds:8.0f} calls/s", flush=True)
 
     await first.close()
     await second.close()
+    for harbor in node.cluster.linked():  # the node with the master leaves last
+        await node.cluster.wait_disconnected(harbor)

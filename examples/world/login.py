@@ -7,7 +7,7 @@ import random
 import trio
 from world_api import Line, NoRoom, PlayerApi, RoomApi, WorldApi
 
-from trionet import CallError, Node, command, spec
+from trionet import CallError, Node, NodeDown, command, spec
 
 NAMES = ("Ada", "Ben", "Cleo", "Dan", "Eva", "Finn")
 PHRASES = (
@@ -18,6 +18,10 @@ PHRASES = (
     "it is raining again",
     "trade you a sword for that hat",
 )
+
+
+class RoomGone(Exception):
+    """The room has ended while somebody was in."""
 
 
 class Player(PlayerApi):
@@ -46,17 +50,23 @@ class Player(PlayerApi):
                 await room.enter(self._name, self.ref())
                 if lost_at is not None:
                     self.losses.append(trio.current_time() - lost_at)
+                    lost_at = None
                 await self._chat(room)
+                await room.leave(self._name)
             except NoRoom:
                 await trio.sleep(0.2)
-            except CallError as error:
-                print(f"{self._name} lost the room ({type(error).__name__})", flush=True)
-                lost_at = trio.current_time()
+            except (RoomGone, CallError) as error:
+                if lost_at is None:
+                    print(f"{self._name} has lost the room: {error}", flush=True)
+                    lost_at = trio.current_time()
 
     async def _chat(self, room: RoomApi) -> None:
-        while True:
-            await trio.sleep(random.uniform(0.5, 2.0))
-            await room.say(self._name, random.choice(PHRASES))
+        """Say this and that, unless the room ends before."""
+        async with self.watch(room) as watch:
+            for _ in range(random.randint(3, 5)):
+                with trio.move_on_after(random.uniform(0.8, 2.0)):
+                    raise RoomGone(str(await watch.wait()))
+                await room.say(self._name, random.choice(PHRASES))
 
     @command
     def hear(self, line: Line) -> None:
@@ -69,20 +79,30 @@ class Player(PlayerApi):
         return self.heard, self.losses
 
 
+async def kill_room(room: RoomApi) -> None:
+    """Call what never returns, and show how that ends."""
+    print("*** the director kills room2 ***", flush=True)
+    began = trio.current_time()
+    try:
+        await room.crash()
+    except NodeDown as error:
+        took = 1000 * (trio.current_time() - began)
+        print(f"*** that call ended after {took:.0f} ms: NodeDown, {error} ***", flush=True)
+
+
 async def main(node: Node) -> None:
-    seconds = float(node.config.app.get("seconds", 12))
+    act = float(node.config.app.get("seconds", 12)) / 3
     await node.wait_for_name("world")
     world = node.ref("world", WorldApi)
     rooms = await world.rooms(at_least=2)
     players = [await node.start(spec(Player, name, world)) for name in NAMES]
 
-    await trio.sleep(seconds / 3)
-    print("*** the director kills room2 ***", flush=True)
-    await rooms["room2"].crash.send()
-    await trio.sleep(seconds / 3)
+    await trio.sleep(act)
+    await kill_room(rooms["room2"])
+    await trio.sleep(act)
     await world.rooms(at_least=2)
     print("*** room2 is back ***", flush=True)
-    await trio.sleep(seconds / 3)
+    await trio.sleep(act)
 
     results = [await player.results() for player in players]
     longest = max((loss for _, losses in results for loss in losses), default=0.0)

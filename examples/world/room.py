@@ -17,17 +17,26 @@ class Room(RoomApi):
         self._title = title
         self._players: dict[str, PlayerApi] = {}
 
+    def _show(self, what: str) -> None:
+        print(f"{what}; here: {', '.join(sorted(self._players)) or 'nobody'}", flush=True)
+
     @command
     def enter(self, name: str, player: PlayerApi) -> None:
-        """Come in, and hear what is said until the player ends."""
+        """Come in, and hear what is said until the player leaves or ends."""
         self._players[name] = player
-        print(f"{name} enters; here: {', '.join(sorted(self._players))}", flush=True)
+        self._show(f"-> {name} comes in")
         self.nursery.start_soon(self._await_end, name, player)
 
     async def _await_end(self, name: str, player: PlayerApi) -> None:
         async with self.watch(player) as watch:
             await watch.wait()
         self._players.pop(name, None)
+
+    @command
+    def leave(self, name: str) -> None:
+        """Go out."""
+        del self._players[name]
+        self._show(f"<- {name} goes on")
 
     @command
     async def say(self, name: str, text: str) -> int:
@@ -41,7 +50,6 @@ class Room(RoomApi):
     @command
     def crash(self) -> None:
         """Kill the process of the room with SIGKILL."""
-        print("this room is about to be killed", flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
 
     @command

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import trio
 from world_api import NoRoom, RoomApi, WorldApi
 
@@ -13,7 +15,7 @@ class World(WorldApi):
 
     def __init__(self) -> None:
         self._rooms: dict[str, RoomApi] = {}
-        self._visitors: dict[str, int] = {}
+        self._visitors: Counter[str] = Counter()
         self._opened = trio.Event()
 
     @command
@@ -23,7 +25,7 @@ class World(WorldApi):
         self._visitors[title] = 0
         self._opened.set()
         self._opened = trio.Event()
-        print(f"{title} is open; rooms: {', '.join(sorted(self._rooms))}", flush=True)
+        self._show(f"{title} is open")
         self.nursery.start_soon(self._await_end, title, room)
 
     async def _await_end(self, title: str, room: RoomApi) -> None:
@@ -31,11 +33,14 @@ class World(WorldApi):
             exit_ = await watch.wait()
         if self._rooms.get(title) == room:
             del self._rooms[title]
-        print(f"{title} is gone ({exit_}); rooms: {', '.join(sorted(self._rooms)) or 'none'}", flush=True)
+        self._show(f"{title} is gone ({exit_})")
+
+    def _show(self, what: str) -> None:
+        print(f"{what}; rooms: {', '.join(sorted(self._rooms)) or 'none'}", flush=True)
 
     @command
     def find_room(self) -> RoomApi:
-        """Find the room with the fewest visitors so far."""
+        """Find the room that the fewest players were sent to."""
         if not self._rooms:
             raise NoRoom("all rooms are closed")
         title = min(self._rooms, key=lambda each: (self._visitors[each], each))
@@ -53,7 +58,7 @@ class World(WorldApi):
     async def close(self) -> None:
         """End the world, its rooms first."""
         for room in list(self._rooms.values()):
-            await room.close.send()
+            await room.close()
         await self.stop()
 
 
@@ -61,3 +66,5 @@ async def main(node: Node) -> None:
     world = await node.start(World, name="world")
     async with node.watch(world) as watch:
         await watch.wait()
+    for harbor in node.cluster.linked():  # the node with the master leaves last
+        await node.cluster.wait_disconnected(harbor)

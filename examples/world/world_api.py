@@ -39,7 +39,12 @@ class RoomApi(Service):
     @command
     @abstractmethod
     def enter(self, name: str, player: PlayerApi) -> None:
-        """Come in, and hear what is said until the player ends."""
+        """Come in, and hear what is said until the player leaves or ends."""
+
+    @command
+    @abstractmethod
+    def leave(self, name: str) -> None:
+        """Go out."""
 
     @command
     @abstractmethod
@@ -68,7 +73,7 @@ class WorldApi(Service):
     @command
     @abstractmethod
     def find_room(self) -> RoomApi:
-        """Find the room with the fewest visitors so far."""
+        """Find the room that the fewest players were sent to."""
 
     @command
     @abstractmethod
