@@ -155,7 +155,7 @@ def test_the_version(invoke: Invoke) -> None:
 def test_help_names_the_commands_and_each_has_examples(invoke: Invoke) -> None:
     overview = invoke("--help")
     assert 0 == overview.exit_code
-    for command in ("run", "check"):
+    for command in ("run", "up", "check", "keygen"):
         assert f" {command} " in overview.stdout
         result = invoke(command, "--help")
         assert 0 == result.exit_code

@@ -5,6 +5,7 @@ Duty: prefixes, in colour where the output is a terminal (and ``NO_COLOR`` is no
 
 from __future__ import annotations
 
+import io
 import os
 from typing import Final
 
@@ -28,6 +29,17 @@ _ESCAPE: Final = "\x1b"
 _RESET: Final = "\x1b[0m"
 
 
+def _painter(console: Console) -> Console:
+    """A console that makes text as another would show it, and never touches the other's file."""
+    return Console(
+        file=io.StringIO(),
+        force_terminal=console.is_terminal,
+        color_system=console.color_system,  # type: ignore[arg-type]
+        no_color=console.no_color,
+        highlight=False,
+    )
+
+
 class Output:
     """Where all lines go; made in the Trio run that uses it.
 
@@ -40,8 +52,9 @@ class Output:
     """
 
     def __init__(self, names: list[str], console: Console | None = None) -> None:
-        self._console = console or Console(highlight=False)
-        self._file = self._console.file
+        console = console or Console(highlight=False)
+        self._file = console.file
+        self._painter = _painter(console)
         self._encoding = getattr(self._file, "encoding", None) or "utf-8"
         width = max(map(len, [*names, SELF]))
         styles = {name: _COLOURS[index % len(_COLOURS)] for index, name in enumerate(names)}
@@ -50,8 +63,8 @@ class Output:
         self.broken = trio.Event()
 
     def _styled(self, text: str, style: str) -> str:
-        with self._console.capture() as capture:
-            self._console.print(Text(text, style), end="", soft_wrap=True)
+        with self._painter.capture() as capture:
+            self._painter.print(Text(text, style), end="", soft_wrap=True)
         return capture.get()
 
     def line(self, name: str, text: str) -> None:
