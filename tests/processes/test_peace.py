@@ -51,7 +51,9 @@ async def test_a_call_that_is_cancelled_or_out_of_time_ends_its_handler_two_node
             await end.wait_cancelled(2)
 
 
-async def test_sigterm_ends_a_node_in_order_and_its_caller_gets_the_answer(tmp_path: Path) -> None:
+async def test_sigterm_ends_a_node_in_order_and_its_caller_gets_the_answer(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async with open_stage(tmp_path) as stage, stage.node() as node:
         child = await stage.start(2, before="Patient")
         with trio.fail_after(SOON):
@@ -77,6 +79,8 @@ async def test_sigterm_ends_a_node_in_order_and_its_caller_gets_the_answer(tmp_p
         # What was acknowledged at the very end is no dead letter.
         assert ["farewell"] == await listener.notes()
         assert "dead letter" not in text
+        # Who has left does not knock again.
+        assert [] == [each.getMessage() for each in caplog.records if each.name == "trionet.net"]
         assert "patient2" not in node.names()
         with pytest.raises(NoSuchService):
             await patient.ready()

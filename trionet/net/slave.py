@@ -25,7 +25,7 @@ from trionet.wire.errors import ProtocolError
 from trionet.wire.handshake import Dialer
 from trionet.wire.hellos import NONCE_SIZE, Purpose
 from trionet.wire.link_events import LinkEvent, PayloadReceived
-from trionet.wire.slave import Slave
+from trionet.wire.slave import Slave, State
 
 _log = logging.getLogger("trionet.slave")
 
@@ -100,9 +100,9 @@ class SlaveTask:
         if self._pump is not None:
             await self._pump.finish("the node stops")
 
-    async def _stay_connected(self) -> NoReturn:
+    async def _stay_connected(self) -> None:
         backoff = Backoff(self._config.reconnect_least, self._config.reconnect_most, self._random)
-        while True:
+        while self.machine.state is not State.ENDED:
             try:
                 with trio.CancelScope(deadline=trio.current_time() + self._config.handshake_timeout) as scope:
                     await self._connect(scope)
