@@ -130,7 +130,7 @@ class Scene:
 async def open_scene(
     log: pytest.LogCaptureFixture, nodes: int = 2, settings: ClusterConfig = SETTINGS, **more: Any
 ) -> AsyncIterator[Scene]:
-    """Open a cluster over TCP for an attack; at the end its innocent nodes are undisturbed and end in order."""
+    """Open a cluster over TCP for an attack; at the end its innocent nodes are undisturbed."""
     log.set_level("INFO")
     with trio.fail_after(LIMIT):
         async with open_cluster(nodes, real=True, settings=settings, **more) as cluster:

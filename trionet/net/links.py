@@ -234,6 +234,7 @@ class Links:
     ) -> None:
         """Serve a link to its end; it must open within the handshake time."""
         link: Link | None = None
+        reason = "it did not open in time"
 
         def opened(peer: Peer) -> None:
             nonlocal link, reason
@@ -243,7 +244,6 @@ class Links:
             tell_opened()
 
         peer = self._make_peer(connection, agreement, opened)
-        reason = "it did not open in time"
         try:
             with trio.CancelScope(deadline=trio.current_time() + self._config.handshake_timeout) as scope:
                 reason = await peer.run()

@@ -346,12 +346,17 @@ class Peer:
         except CallError as error:
             self._serving.pop(event.session, None)
             self.link.consumed(event.target, 1, len(event.payload))
-            self.link.fail(event.session, *encode_failure(error, self.codec))
+            self._refuse(event.session, error)
         else:
             if request.watches_time:
                 self.node.deadlines.add(request)
         finally:
             self.link.delivered()
+
+    def _refuse(self, session: int, error: CallError) -> None:
+        """Answer a call with an error, unless the link has ended, or this end has said its last."""
+        if self.link.is_open:
+            self.link.fail(session, *encode_failure(error, self.codec))
 
     def _on_send(self, event: events.SendReceived) -> None:
         try:
@@ -426,8 +431,9 @@ class Peer:
             request.cancel()
         elif event.session in self._ending:
             self._ending.discard(event.session)
-            self.link.confirm_cancel(event.session)
-            self._pump.kick()
+            if self.link.is_open:
+                self.link.confirm_cancel(event.session)
+                self._pump.kick()
 
     def _on_watch(self, event: events.WatchReceived) -> None:
         actor = self.node.actors.get(event.target)
@@ -469,11 +475,10 @@ class Peer:
         args, _, _ = self._arguments(event.payload)
         self.link.consumed(NODE_ID, 1, len(event.payload))
         if event.command not in (STOP, KILL) or len(args) != 1 or not isinstance(args[0], Handle):
-            error: CallError = NoSuchService(f"a node has no command {event.command!r}", executed=False)
-            self.link.fail(event.session, *encode_failure(error, self.codec))
+            text = f"a node has no command {event.command!r} with such arguments"
+            self._refuse(event.session, NoSuchService(text, executed=False))
         elif args[0].incarnation != self.node.incarnation:
-            error = NodeDown(f"{args[0]} is not of this node", executed=False)
-            self.link.fail(event.session, *encode_failure(error, self.codec))
+            self._refuse(event.session, NodeDown(f"{args[0]} is not of this node", executed=False))
         else:
             self._ending.add(event.session)
             self.node.nursery.start_soon(self._end_service, event.session, args[0], event.command == KILL)
