@@ -14,6 +14,7 @@ import trio
 import trustme
 from typer.testing import Result
 
+from tests import ports
 from trionet import ClusterConfig, ClusterError, MasterUnreachable, Node, NodeConfig, run
 from trionet.cli.run import describe
 from trionet.cluster_config import address_rule
@@ -33,10 +34,7 @@ async def main(node):
 @pytest.fixture
 def free_port() -> int:
     """A port that nobody listens at."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+    return ports.free_port()
 
 
 @pytest.fixture

@@ -16,6 +16,8 @@ from typing import IO
 import pytest
 from typer.testing import Result
 
+from tests import ports
+
 Write = Callable[[str, str], str]
 Invoke = Callable[..., Result]
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -63,10 +65,7 @@ args = ["crash"]
 @pytest.fixture
 def port() -> int:
     """A port that nobody listens at."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        number: int = sock.getsockname()[1]
-        return number
+    return ports.free_port()
 
 
 @pytest.fixture

@@ -5,25 +5,19 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.ports import free_address
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 #: Seconds after which an example counts as hung, on a machine that is busy with other things.
 HUNG = 100
 
 pytestmark = pytest.mark.timeout(HUNG + 20)
-
-
-def free_address() -> str:
-    """Find an address at which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
 def up(example: str, *assignments: str) -> dict[str, list[str]]:

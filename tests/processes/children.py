@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -14,6 +13,7 @@ from typing import Any
 
 import trio
 
+from tests.ports import free_address as free_address
 from trionet import ClusterConfig, Harbor, Node, NodeConfig, open_node
 
 ROOT = Path(__file__).parents[2]
@@ -32,13 +32,6 @@ SETTINGS = {
     "handshake_timeout": 10.0,
     "reconnect_most": 0.2,
 }
-
-
-def free_address() -> str:
-    """Find an address at which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
 class Child:

@@ -127,6 +127,10 @@ class Sockets:
             return Connection(stream, True, b"", address)
         host, port = split_address(address)
         tcp = await trio.open_tcp_stream(host, port)
+        if tcp.socket.getsockname() == tcp.socket.getpeername():
+            # nobody listens, and the system chose that very port for this end
+            await trio.aclose_forcefully(tcp)
+            raise ConnectionRefusedError(f"nobody listens at {address}")
         if self._tls is None:
             return Connection(tcp, _is_loopback(tcp), b"", address)
         try:
