@@ -22,6 +22,8 @@ THIS_PYTHON = "{}.{}".format(*sys.version_info[:2])
 #: The version whose tests are measured.
 MEASURED = THIS_PYTHON if THIS_PYTHON in PYTHONS else PYTHONS[0]
 COVERAGE = ROOT / ".nox" / "coverage"
+#: The tests run in as many processes as there are processors.
+PARALLEL = ("-n", "auto")
 #: Seconds that an example may take.
 EXAMPLE_TIME = 60
 
@@ -125,12 +127,12 @@ def tests(session: nox.Session) -> None:
     """Run the tests against the installed wheel; arguments go to pytest."""
     install_package(session, "test")
     if session.python != MEASURED:
-        session.run("python", "-P", "-m", "pytest", *session.posargs)
+        session.run("python", "-P", "-m", "pytest", *PARALLEL, *session.posargs)
         return
     shutil.rmtree(COVERAGE, ignore_errors=True)
     COVERAGE.mkdir(parents=True)
     env = {"COVERAGE_FILE": str(COVERAGE / "data")}
-    session.run("python", "-P", "-m", "coverage", "run", "-m", "pytest", *session.posargs, env=env)
+    session.run("python", "-P", "-m", "coverage", "run", "-m", "pytest", *PARALLEL, *session.posargs, env=env)
 
 
 @nox.session(requires=[f"tests-{MEASURED}"])
@@ -155,7 +157,7 @@ def tests_lowest(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Run the benchmarks; they print a table and never fail for a slow machine."""
     install_package(session, "test")
-    session.run("python", "-P", "tests/benchmarks", *session.posargs)
+    session.run("python", "-m", "tests.benchmarks", *session.posargs)
 
 
 @nox.session

@@ -95,9 +95,8 @@ class DeadLetters:
             return
         self._logged += 1
         source = "the node" if letter.source is None else letter.source
-        _log.warning(
-            "dead letter: %s from %s to %s: %s", letter.command, source, letter.target, letter.reason
-        )
+        command = letter.command.encode("utf-8", "backslashreplace").decode()  # it may be any str
+        _log.warning("dead letter: %s from %s to %s: %s", command, source, letter.target, letter.reason)
 
     def log_muted(self) -> None:
         """Tell how many the rate has kept out of the log since the last line."""
