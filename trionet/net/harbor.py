@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import trio
 
 from trionet.cluster_config import ClusterConfig
-from trionet.cluster_events import ClusterEvent
+from trionet.cluster_events import ClusterEvent, Leaving
 from trionet.errors import ClusterError, ConfigError, HarborTaken, MasterUnreachable, NodeDown, Superseded
 from trionet.handle import Handle
 from trionet.kernel.event_streams import EventStreams
@@ -101,8 +101,8 @@ class Harbor:
             self.config.name, node.incarnation, self._secrets, self.config.wanted_harbor
         )
         async with trio.open_nursery() as nursery:
-            listener = await self._transport.listen(self.config.address)
             await self._start_master(nursery)
+            listener = await self._transport.listen(self.config.address)
             self._start_parts(listener)
             nursery.start_soon(self._watch_failure)
             nursery.start_soon(self._slave.run)
@@ -178,7 +178,8 @@ class Harbor:
             case effects.Expect(node=row):
                 self._links.expect(row)
             case effects.Drop(harbor=harbor, incarnation=incarnation, reason=reason):
-                self._links.drop(harbor, incarnation, f"harbor {harbor} left the cluster ({reason.value})")
+                why = f"harbor {harbor} left the cluster ({reason.value})"
+                self._links.drop(harbor, incarnation, why, in_order=reason is Leaving.GOODBYE)
             case effects.Admitted(harbor=harbor):
                 self._identity.harbor = harbor
                 self._admitted.set()
