@@ -29,6 +29,11 @@ def text_of(error: BaseException) -> str:
         return "<no text: its __str__ raised>"
 
 
+def printable(text: str) -> str:
+    """The text with what UTF-8 cannot encode escaped, so that it can be written to any log."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 class ConfigError(TrionetError):
     """A configuration cannot be used; lists every problem that was found, not only the first.
 

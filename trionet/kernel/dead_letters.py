@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 import trio
 
+from trionet.errors import printable
 from trionet.handle import Handle
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class DeadLetters:
             return
         self._logged += 1
         source = "the node" if letter.source is None else letter.source
-        command = letter.command.encode("utf-8", "backslashreplace").decode()  # it may be any str
+        command = printable(letter.command)
         _log.warning("dead letter: %s from %s to %s: %s", command, source, letter.target, letter.reason)
 
     def log_muted(self) -> None:

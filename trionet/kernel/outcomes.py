@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from trionet.errors import BadMessage, CallError, RemoteError, text_of
+from trionet.errors import BadMessage, CallError, RemoteError, printable, text_of
 from trionet.kernel.request import Cut, Request, State
 from trionet.message import is_plain, snapshot, value_class
 
@@ -89,7 +89,9 @@ class HandlerEnds:
         """The message could not be handled: a call fails, a send is logged (C9)."""
         if request.one_way:
             request.state = State.DONE
-            self.log.error("%s, sent to %s, failed", request.command, self.describe(), exc_info=error)
+            self.log.error(
+                "%s, sent to %s, failed", printable(request.command), self.describe(), exc_info=error
+            )
             return
         ended = request.state is State.DONE
         if ended or request.is_abandoned():
