@@ -138,12 +138,29 @@ class Links:
         """Await a link from a node."""
         self._stop_dialling(row.harbor)
 
-    def drop(self, harbor: int, incarnation: int, reason: str) -> None:
-        """Close the link to an incarnation, and no longer dial it."""
+    def drop(self, harbor: int, incarnation: int, reason: str, *, in_order: bool) -> None:
+        """Close the link to an incarnation, and no longer dial it.
+
+        Args:
+            harbor: the harbor id.
+            incarnation: the incarnation.
+            reason: why.
+            in_order: whether that node leaves in order: then it has some time to close the link itself, after
+                its last messages.
+        """
         self._stop_dialling(harbor)
         link = self.open.get(harbor)
-        if link is not None and link.peer.incarnation == incarnation:
+        if link is None or link.peer.incarnation != incarnation:
+            return
+        if in_order and self._nursery is not None:
+            self._nursery.start_soon(self._let_end, link, reason)
+        else:
             link.peer.end(reason)
+
+    async def _let_end(self, link: Link, reason: str) -> None:
+        with trio.move_on_after(FINISH_TIME):
+            await link.ended.wait()
+        link.peer.end(reason)
 
     def _stop_dialling(self, harbor: int) -> None:
         scope = self._dialling.pop(harbor, None)
