@@ -41,7 +41,7 @@ class _Commands(TyperGroup):
         return command
 
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     cls=_Commands,
     rich_markup_mode="rich",
     no_args_is_help=True,

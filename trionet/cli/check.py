@@ -48,7 +48,7 @@ _UNWRAPPED: Final = 1000
 _SECRET: Final = re.compile(r"passw|secret|token|credential|private|api_?key", re.IGNORECASE)
 _STYLES: Final = {"warning": "yellow", "info": "dim"}
 
-app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
+app: typer.Typer = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
 
 
 @app.command(epilog=EXAMPLES)

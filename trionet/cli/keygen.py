@@ -23,7 +23,7 @@ EXAMPLES: Final = """\
 """
 _STDOUT: Final = Path("-")
 
-app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
+app: typer.Typer = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
 
 
 @app.command(epilog=EXAMPLES)

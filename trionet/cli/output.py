@@ -60,7 +60,7 @@ class Output:
         styles = {name: _COLOURS[index % len(_COLOURS)] for index, name in enumerate(names)}
         self._prefixes = {name: self._styled(f"{name:<{width}} | ", styles[name]) for name in names}
         self._own = self._styled(f"{SELF:<{width}} | ", "bold")
-        self.broken = trio.Event()
+        self.broken: trio.Event = trio.Event()
 
     def _styled(self, text: str, style: str) -> str:
         with self._painter.capture() as capture:

@@ -51,7 +51,7 @@ usage or configuration; 75 something had to be cut off.
 """
 _CLUSTER: Final = "Cluster"
 
-app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
+app: typer.Typer = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
 
 
 @app.command(epilog=EXAMPLES)

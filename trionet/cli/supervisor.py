@@ -61,10 +61,10 @@ class SupervisedNode:
         changed: Callable[[SupervisedNode], None],
     ) -> None:
         self.planned = planned
-        self.state = State.WAITING
-        self.failed = False
-        self.was_cut_off = False
-        self.harbor = 0
+        self.state: State = State.WAITING
+        self.failed: bool = False
+        self.was_cut_off: bool = False
+        self.harbor: int = 0
         self._child = Child(command, planned.env, self._told, self._reported)
         self._output = output
         self._changed = changed
@@ -72,8 +72,8 @@ class SupervisedNode:
         self._killed = False
         self._pause = trio.CancelScope()
         self._started_at = 0.0
-        self.opened = trio.Event()
-        self.over = trio.Event()
+        self.opened: trio.Event = trio.Event()
+        self.over: trio.Event = trio.Event()
 
     @property
     def name(self) -> str:
@@ -193,7 +193,9 @@ class Supervisor:
     def __init__(
         self, planned: tuple[PlannedNode, ...], command: Callable[[PlannedNode], list[str]], output: Output
     ) -> None:
-        self.nodes = [SupervisedNode(each, command(each), output, self._changed) for each in planned]
+        self.nodes: list[SupervisedNode] = [
+            SupervisedNode(each, command(each), output, self._changed) for each in planned
+        ]
         self._output = output
         self._enough = trio.Event()
         self._all_ready = False

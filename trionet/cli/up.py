@@ -28,7 +28,7 @@ EXAMPLES: Final = """\
 2 wrong usage or configuration; 75 something had to be cut off.
 """
 
-app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
+app: typer.Typer = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
 
 
 @app.command(epilog=EXAMPLES)

@@ -108,7 +108,7 @@ class LocalCall(Request):
 
     def _let_go(self) -> None:
         """Drop what may be large; the heap of deadlines may keep the request itself for a while."""
-        self.args = ()
+        self.args: tuple[Any, ...] = ()
         self.kwargs = NO_KWARGS
 
     def is_abandoned(self) -> bool:

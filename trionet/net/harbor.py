@@ -120,7 +120,7 @@ class Harbor:
 
     def _start_parts(self, listener: Listener) -> None:
         node = self.node
-        self.machine = Slave(
+        self.machine: Slave = Slave(
             incarnation=node.incarnation,
             address=listener.address,
             name=node.name,

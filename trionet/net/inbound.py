@@ -31,9 +31,9 @@ class InboundSend(Request):
         self, peer: Peer, source_id: int, target: Actor, command: str, trace: int, size: int
     ) -> None:
         super().__init__(None, target, command, (), {}, [], trace)
-        self.peer = peer
-        self.source_id = source_id
-        self.size = size
+        self.peer: Peer = peer
+        self.source_id: int = source_id
+        self.size: int = size
 
     def source_handle(self) -> Handle | None:
         """The handle of the sending service, or None for code outside any service."""

@@ -87,8 +87,8 @@ class MasterTask:
         self._links: dict[int, Pump] = {}
         self._timer = trio.CancelScope()
         self._timer_at = inf
-        self.messages = 0
-        self.machine = Master(
+        self.messages: int = 0
+        self.machine: Master = Master(
             master=random.getrandbits(64),
             now=trio.current_time(),
             heartbeat_timeout=config.heartbeat_timeout,

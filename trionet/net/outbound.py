@@ -47,7 +47,7 @@ class Outbound:
         self.peer = peer
         self.message = message
         self.payload = payload
-        self.stage = Stage.IN_LINE
+        self.stage: Stage = Stage.IN_LINE
         self.parked: trio.lowlevel.Task | None = None
 
     @property
@@ -127,7 +127,7 @@ class OutboundCall(Outbound):
 
     def __init__(self, peer: Peer, message: Outgoing, payload: bytes) -> None:
         super().__init__(peer, message, payload)
-        self.deadline = message.deadline
+        self.deadline: float = message.deadline
         self._session = 0
         self._value: Any = None
         self._checks: list[Any] = []

@@ -65,11 +65,11 @@ class Peer:
         opened: Callable[[Peer], None],
     ) -> None:
         self.node = node
-        self.harbor = agreement.peer.harbor
-        self.incarnation = agreement.peer.incarnation
-        self.cancel_grace = config.cancel_grace
-        self.codec = Codec(node.limits, make_reference)
-        self.is_open = False
+        self.harbor: int = agreement.peer.harbor
+        self.incarnation: int = agreement.peer.incarnation
+        self.cancel_grace: float = config.cancel_grace
+        self.codec: Codec = Codec(node.limits, make_reference)
+        self.is_open: bool = False
         self._opened = opened
         self._pending_limit = config.pending_bytes
         self._lines: dict[int, OrderedDict[Outbound, None]] = {}

@@ -62,7 +62,7 @@ class Pump:
         drained: Callable[[], None],
         opened: Callable[[], None],
     ) -> None:
-        self.link = Link(agreement, settings, trio.current_time())
+        self.link: Link = Link(agreement, settings, trio.current_time())
         self._stream = connection.stream
         self._patience = settings.heartbeat_timeout
         self._handle = handle

@@ -47,8 +47,8 @@ class StopSignals:
 
     def __init__(self, stage: Stage = Stage.RUNNING) -> None:
         self.stage = stage
-        self.count = 0
-        self.last = signal.SIGINT
+        self.count: int = 0
+        self.last: signal.Signals = signal.SIGINT
         self._act: Callable[[str], None] | None = None
         self._token: trio.lowlevel.TrioToken | None = None
         self._previous: dict[signal.Signals, Any] = {}

@@ -95,7 +95,7 @@ class LoopbackNetwork:
     """Real sockets between the nodes of one process."""
 
     def __init__(self) -> None:
-        self.sockets = Sockets()
+        self.sockets: Sockets = Sockets()
         self.ports: dict[str, str] = {}
         self._hosts: dict[str, LoopbackHost] = {}
 

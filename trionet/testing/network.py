@@ -32,12 +32,12 @@ class _Pipe:
         self.source = source
         self.target = target
         self.pieces: deque[tuple[float, bytes]] = deque()
-        self.size = 0
-        self.last_arrival = 0.0
+        self.size: int = 0
+        self.last_arrival: float = 0.0
         self.ended = False
         self.writer_gone = False
         self.reader_gone = False
-        self.change = trio.Event()
+        self.change: trio.Event = trio.Event()
         network.pipes[self] = None
 
     def changed(self) -> None:
@@ -52,6 +52,7 @@ class _Pipe:
         self.changed()
 
     async def put(self, data: bytes) -> None:
+        """Send; waits while too much is on its way."""
         await trio.lowlevel.checkpoint()
         while True:
             if self.ended or self.writer_gone:
@@ -68,6 +69,7 @@ class _Pipe:
         self.changed()
 
     async def get(self, most: int) -> bytes:
+        """Receive what has arrived, at most so many bytes; empty at the end."""
         await trio.lowlevel.checkpoint()
         while True:
             change = self.change
@@ -245,7 +247,7 @@ class SimulatedNetwork:
         self.hosts: dict[str, SimulatedHost] = {}
         self.listeners: dict[str, SimulatedListener] = {}
         self.pipes: dict[_Pipe, None] = {}
-        self.change = trio.Event()
+        self.change: trio.Event = trio.Event()
         self._random = random
         self._part: dict[str, int] = {}
         self._frozen: set[str] = set()

@@ -120,7 +120,7 @@ class Keys:
 
     def __init__(self, secret: Secret, hello: bytes, answer: bytes, binding: bytes) -> None:
         parts = (_TRANSCRIPT, frame(hello), frame(answer), bytes([len(binding)]), binding)
-        self.transcript = hashlib.sha256(b"".join(parts)).digest()
+        self.transcript: bytes = hashlib.sha256(b"".join(parts)).digest()
         self._key = hmac.digest(secret.key, _EXTRACT + self.transcript, hashlib.sha256)
 
     def expand(self, label: bytes) -> bytes:

@@ -59,12 +59,12 @@ class QueuedMessage:
     __slots__ = ("entry", "head", "offset", "pair", "payload", "slot")
 
     def __init__(self, pair: Pair, head: bytes, payload: bytes, entry: Any) -> None:
-        self.pair = pair
-        self.head = head
-        self.payload = payload
-        self.entry = entry
-        self.offset = 0
-        self.slot = _NO_SLOT
+        self.pair: Pair = pair
+        self.head: bytes = head
+        self.payload: bytes = payload
+        self.entry: Any = entry
+        self.offset: int = 0
+        self.slot: int = _NO_SLOT
 
     @property
     def left(self) -> int:
@@ -86,7 +86,7 @@ class Lanes:
         self._active: deque[Pair] = deque()
         self._waiting: deque[Pair] = deque()
         #: Bytes of payload in all lanes that are not on the wire yet.
-        self.pending = 0
+        self.pending: int = 0
 
     def limit(self, streams: int, stream_bytes: int) -> None:
         """Set what the receiver takes, before the first message.

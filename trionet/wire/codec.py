@@ -80,7 +80,7 @@ class Codec:
     def __init__(
         self, limits: Limits, make_reference: MakeReference = no_reference, *, envelope: int = 1
     ) -> None:
-        self.max_bytes = 2 * limits.size + WIRE_SLACK
+        self.max_bytes: int = 2 * limits.size + WIRE_SLACK
         self._depth = limits.depth + envelope
         # Each container weighs itself and as an item of the one around it; arguments are weighed twice:
         # those by position and those by name.

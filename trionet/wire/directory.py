@@ -91,8 +91,8 @@ class Directory:
     """
 
     def __init__(self, *, hold: float, settled: float) -> None:
-        self.tables = Tables()
-        self.epoch = 1
+        self.tables: Tables = Tables()
+        self.epoch: int = 1
         self.settled = settled
         self._hold = hold
         self._counter = 0

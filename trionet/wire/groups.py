@@ -25,7 +25,7 @@ class GroupDesk:
     """
 
     def __init__(self, out: list[SlaveEffect], incarnation: int) -> None:
-        self.tables = Tables()
+        self.tables: Tables = Tables()
         self.online = False
         self._out = out
         self._incarnation = incarnation

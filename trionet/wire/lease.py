@@ -22,8 +22,8 @@ class Lease:
     """
 
     def __init__(self, timeout: float) -> None:
-        self.until = -math.inf
-        self.due = -math.inf
+        self.until: float = -math.inf
+        self.due: float = -math.inf
         self._timeout = timeout
         self._sent: dict[int, float] = {}
         self._numbers = 0

@@ -62,14 +62,14 @@ class LinkReceiver:
         self._assembler = Assembler(settings.streams, settings.stream_bytes, settings.message_size)
         self._last_session = 0
         self._last_watch = 0
-        self.windows = ReceiveWindows(settings.window_messages, settings.window_bytes)
+        self.windows: ReceiveWindows = ReceiveWindows(settings.window_messages, settings.window_bytes)
         #: What the peer told when it opened, or None.
         self.peer: LinkSettings | None = None
         #: The peer's goodbye, once it came.
         self.goodbye: events.GoodbyeReceived | None = None
         self.events: list[events.LinkEvent] = []
         #: Messages that came, counted as the peer counts them.
-        self.arrived = 0
+        self.arrived: int = 0
 
     def frame(self, data: bytes, start: int, end: int) -> None:
         """Read one frame.

@@ -51,12 +51,12 @@ class OpenCall:
     __slots__ = ("abandoned", "cancelled", "message", "size", "target", "token")
 
     def __init__(self, token: Any, target: int, size: int) -> None:
-        self.token = token
-        self.target = target
-        self.size = size
+        self.token: Any = token
+        self.target: int = target
+        self.size: int = size
         self.message: QueuedMessage | None = None
-        self.cancelled = False
-        self.abandoned = False
+        self.cancelled: bool = False
+        self.abandoned: bool = False
 
 
 class LinkSender:
@@ -65,7 +65,7 @@ class LinkSender:
     __slots__ = ("_next_session", "_next_watch", "_peer", "_windows", "calls", "leaving", "outbox", "watches")
 
     def __init__(self) -> None:
-        self.outbox = Outbox()
+        self.outbox: Outbox = Outbox()
         self._peer: LinkSettings | None = None
         self._windows = SendWindows(1, 1)
         self._next_session = 0

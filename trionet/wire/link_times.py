@@ -54,10 +54,12 @@ class LinkTimes:
 
     def __init__(self, settings: LinkSettings, now: float) -> None:
         self._settings = settings
-        #: When bytes were last taken for sending, and when bytes last came.
-        self.sent = self.received = now
+        #: When bytes were last taken for sending.
+        self.sent: float = now
+        #: When bytes last came.
+        self.received: float = now
         #: When a waiting acknowledgement must go; infinite for none.
-        self.ack_due = math.inf
+        self.ack_due: float = math.inf
         self._last_tick = self._last_sweep = now
         self._patience = -math.inf
         self._told = False

@@ -84,7 +84,7 @@ class Master:
     ) -> None:
         hold = 2 * heartbeat_timeout
         self.id = master
-        self.directory = Directory(hold=hold, settled=now + (hold if settle is None else settle))
+        self.directory: Directory = Directory(hold=hold, settled=now + (hold if settle is None else settle))
         self._probe_timeout = probe_timeout
         self._join_timeout = join_timeout
         self._copy = NEVER

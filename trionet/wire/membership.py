@@ -94,9 +94,9 @@ class Membership:
         groups: GroupDesk,
         peers: Peers,
     ) -> None:
-        self.state = State.OFFLINE
-        self.harbor = me.harbor
-        self.epoch = 0
+        self.state: State = State.OFFLINE
+        self.harbor: int = me.harbor
+        self.epoch: int = 0
         self.names = names
         self.groups = groups
         self.peers = peers

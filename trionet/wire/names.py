@@ -47,9 +47,9 @@ class NameDesk:
     """
 
     def __init__(self, out: list[SlaveEffect], incarnation: int, timeout: float) -> None:
-        self.tables = Tables()
-        self.lease = Lease(timeout)
-        self.online = False
+        self.tables: Tables = Tables()
+        self.lease: Lease = Lease(timeout)
+        self.online: bool = False
         self._out = out
         self._incarnation = incarnation
         self._held: dict[str, NameRow] = {}

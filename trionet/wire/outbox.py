@@ -51,12 +51,12 @@ class Outbox:
         self._queued_answers = 0
         self._queued_ends = 0
         #: What large messages hold up.
-        self.lanes = Lanes()
+        self.lanes: Lanes = Lanes()
         #: Answers to calls, and to watches, that are not flushed yet: the peer still counts these as open.
-        self.answers = 0
-        self.ends = 0
+        self.answers: int = 0
+        self.ends: int = 0
         #: Bytes of control frames that are not flushed yet.
-        self.control_bytes = 0
+        self.control_bytes: int = 0
 
     @property
     def pending(self) -> int:
