@@ -86,6 +86,8 @@ class Request:
         "worker",
     )
 
+    checks: list[object]
+    state: State
     one_way = True
     #: Whether it came over a link, whose window it takes room in until it leaves the inbox.
     from_link = False
@@ -105,12 +107,12 @@ class Request:
         self.command: str = command
         self.args: tuple[Any, ...] = args
         self.kwargs: dict[str, Any] = kwargs
-        self.checks: list[object] = checks
+        self.checks = checks
         self.trace: int = trace
         self.session: int = 0
         self.deadline: float = inf
         self.since: float = 0.0
-        self.state: State = State.QUEUED
+        self.state = State.QUEUED
         self.cut: Cut | None = None
         self.shielded: bool = False
         self.worker: Worker | None = None

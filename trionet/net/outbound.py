@@ -43,12 +43,15 @@ class Outbound:
         payload: its arguments, encoded.
     """
 
+    stage: Stage
+    parked: trio.lowlevel.Task | None
+
     def __init__(self, peer: Peer, message: Outgoing, payload: bytes) -> None:
         self.peer = peer
         self.message = message
         self.payload = payload
-        self.stage: Stage = Stage.IN_LINE
-        self.parked: trio.lowlevel.Task | None = None
+        self.stage = Stage.IN_LINE
+        self.parked = None
 
     @property
     def source_id(self) -> int:
