@@ -38,6 +38,7 @@ class LocalCall(Request):
     one_way = False
 
     state: State
+    checks: list[object]
     cut_short: bool
     value: Any
     error: BaseException | None

@@ -86,8 +86,6 @@ class Request:
         "worker",
     )
 
-    checks: list[object]
-    state: State
     one_way = True
     #: Whether it came over a link, whose window it takes room in until it leaves the inbox.
     from_link = False

@@ -60,6 +60,7 @@ class InboundCall(InboundSend):
 
     __slots__ = ("_answered", "_left_at", "_session")
 
+    state: State
     one_way = False
 
     def begin(self, session: int, deadline: float) -> None:

@@ -43,9 +43,6 @@ class Outbound:
         payload: its arguments, encoded.
     """
 
-    stage: Stage
-    parked: trio.lowlevel.Task | None
-
     def __init__(self, peer: Peer, message: Outgoing, payload: bytes) -> None:
         self.peer = peer
         self.message = message
@@ -76,6 +73,9 @@ class Outbound:
 
 class OutboundSend(Outbound):
     """A one-way message; its sender waits for room only."""
+
+    stage: Stage
+    parked: trio.lowlevel.Task | None
 
     def transmit(self) -> None:
         """The link has room: hand the message to it."""
@@ -127,6 +127,9 @@ class OutboundSend(Outbound):
 
 class OutboundCall(Outbound):
     """A call; its caller waits for the end."""
+
+    stage: Stage
+    parked: trio.lowlevel.Task | None
 
     def __init__(self, peer: Peer, message: Outgoing, payload: bytes) -> None:
         super().__init__(peer, message, payload)
