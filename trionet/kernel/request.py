@@ -105,12 +105,12 @@ class Request:
         self.command: str = command
         self.args: tuple[Any, ...] = args
         self.kwargs: dict[str, Any] = kwargs
-        self.checks = checks
+        self.checks: list[object] = checks
         self.trace: int = trace
         self.session: int = 0
         self.deadline: float = inf
         self.since: float = 0.0
-        self.state = State.QUEUED
+        self.state: State = State.QUEUED
         self.cut: Cut | None = None
         self.shielded: bool = False
         self.worker: Worker | None = None

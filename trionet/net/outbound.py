@@ -47,8 +47,8 @@ class Outbound:
         self.peer = peer
         self.message = message
         self.payload = payload
-        self.stage = Stage.IN_LINE
-        self.parked = None
+        self.stage: Stage = Stage.IN_LINE
+        self.parked: trio.lowlevel.Task | None = None
 
     @property
     def source_id(self) -> int:
