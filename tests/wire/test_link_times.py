@@ -41,6 +41,7 @@ def test_no_heartbeat_while_something_waits_to_be_sent() -> None:
     before = one.pending_bytes
     one.tick(5.0)
     assert one.pending_bytes == before
+    assert one.next_deadline() == 10.0  # not at once again, though the stream takes nothing
     assert len(flow(one, other, 5.0)) == 1
 
 

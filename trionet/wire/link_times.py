@@ -86,7 +86,10 @@ class LinkTimes:
         if now >= self._silent_at:
             self._told = True
             silence = now - self.received
-        return Due(now >= self.ack_due, sweep, now >= self.sent + heartbeat, silence)
+        beat = now >= self.sent + heartbeat
+        if beat:
+            self.sent = now  # what is queued already serves as one, even if the stream does not take it yet
+        return Due(now >= self.ack_due, sweep, beat, silence)
 
     @property
     def _silent_at(self) -> float:
