@@ -2,8 +2,8 @@
 
 Theory of operation.  Every message has a number.  The players and the tasks of the test tell the history when
 a message is issued, when its handler begins and ends, and how its sender fared; a hook in the node tells the
-moment and the order in which messages are handed over.  Each telling is checked against what is known by then,
-and :meth:`History.check` looks at the whole when all is over.
+moment and the order in which messages are handed over.  Each telling is checked against what is known by
+then, and :meth:`History.check` looks at the whole when all is over.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import inf
-from typing import Any
 
 import attrs
 import trio
@@ -20,8 +19,8 @@ import trio
 from trionet import (
     CallError,
     DeadLetter,
-    Deadlock,
     DeadlineExceeded,
+    Deadlock,
     Handle,
     Node,
     NoReply,

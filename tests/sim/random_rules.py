@@ -128,11 +128,11 @@ def crashed(history: History) -> set[int]:
 
 
 def nothing_is_lost_silently(history: History) -> Iterator[str]:
-    """C5: what was sent is heard, is a dead letter of the sender, or lay in the inbox of what crashed or ended.
+    """C5: what was sent is heard, is a dead letter of the sender, or lay in the inbox of what ended.
 
     So a service that lives to the end has heard all that was sent to it, or else the sender was told.
     """
-    ended = {handle for handle in history.of["end"]}
+    ended = set(history.of["end"])
     for number, (over, *_) in history.of["send over"].items():
         target: Handle = history.of["send"][number][0].more[0]
         source: str = history.of["send"][number][0].more[1]
@@ -161,7 +161,11 @@ def watchers_are_told_once(history: History) -> Iterator[str]:
         if len(events) != 1 or events[0].more[0] != target:
             yield f"watch {number} was told {len(events)} times"
         reason = events[0].more[1]
-        if reason not in ("node down", "gone", {"stop": "stopped", "kill": "killed"}.get(ended.get(target))):
+        if reason not in (
+            "node down",
+            "gone",
+            {"stop": "stopped", "kill": "killed"}.get(str(ended.get(target))),
+        ):
             yield f"watch {number} was told that {target!r} is {reason}, which was {ended.get(target)}"
 
 
