@@ -83,6 +83,11 @@ class Worker(Service):
     def __init__(self, life: Life) -> None:
         self.life = life
 
+    async def name_lost(self, name: str, owner: Handle | None) -> None:
+        self.life.alive.pop(self.handle, None)
+        self.life.note("end", self.handle, "stop")
+        await super().name_lost(name, owner)
+
     @command
     async def work(self, number: int, meant: Handle, seconds: float, depth: int) -> int:
         """Sleep, call on, sleep; the result is the number of the message."""
@@ -175,7 +180,7 @@ async def watch_somebody(life: Life, node: Node) -> None:
         return
     number = next(life.numbers)
     life.note("watch", number, target)
-    with trio.move_on_after(life.random.choice([5.0, 60.0])):
+    with trio.move_on_after(life.random.choice([0.5, 20.0])):
         async with node.watch(target) as end:
             exit_ = await end.wait()
             life.note("told", number, (exit_.handle, exit_.reason))
