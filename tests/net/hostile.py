@@ -19,7 +19,7 @@ from trionet.net.greeting import agreed, greet
 from trionet.net.harbor import Harbor
 from trionet.net.peer import Peer
 from trionet.net.transport import Connection
-from trionet.testing.cluster import SimulatedCluster, open_cluster
+from trionet.testing import SimulatedCluster, open_cluster
 from trionet.testing.loopback import LoopbackNetwork
 from trionet.wire.agreement import Agreement, LinkIdentity
 from trionet.wire.handshake import Dialer

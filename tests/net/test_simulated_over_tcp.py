@@ -10,8 +10,7 @@ import trio
 from tests.kernel.lives import Log, Quiet, Worker
 from tests.kernel.stage import Puppet, Stage, puppet
 from trionet import ClusterConfig, NameTaken, NodeDown, RemoteError, Restart, ServiceExited, spec
-from trionet.testing import Hold, fail_service
-from trionet.testing.cluster import SimulatedCluster, open_cluster
+from trionet.testing import Hold, SimulatedCluster, fail_service, open_cluster
 
 LIMIT = 20
 

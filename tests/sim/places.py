@@ -16,8 +16,7 @@ import trio
 
 from tests.kernel.stage import Caller, Puppet, Stage, check_node, puppet
 from trionet import ClusterConfig, Node, NodeConfig, spec
-from trionet.testing import open_simulated_node
-from trionet.testing.cluster import SimulatedCluster, open_cluster
+from trionet.testing import SimulatedCluster, open_cluster, open_simulated_node
 
 Placement = Literal["local", "remote"]
 

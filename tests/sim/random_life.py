@@ -20,7 +20,7 @@ import attrs
 import trio
 
 from trionet import CallError, ClusterConfig, Handle, NameTaken, Node, NodeConfig, Service, command, spec
-from trionet.testing.cluster import SimulatedCluster, open_cluster
+from trionet.testing import SimulatedCluster, open_cluster
 
 NODES = 4
 WORKERS = 2
@@ -253,7 +253,7 @@ async def make_trouble(life: Life, cluster: SimulatedCluster) -> None:
         trouble = random.choice([crash, crash, cut, isolate, slow, end_one, end_one, blink])
         await trouble(life, cluster)
     cluster.heal()
-    cluster.network.latency = 0.001
+    cluster.latency = 0.001
     for number in range(1, NODES + 1):
         if number not in cluster.nodes:
             await come_back(life, cluster, number)
@@ -322,8 +322,8 @@ async def cut_shortly(life: Life, cluster: SimulatedCluster) -> None:
 
 async def slow(life: Life, cluster: SimulatedCluster) -> None:
     """From now on messages take more or less time."""
-    cluster.network.latency = life.random.choice([0.0001, 0.001, 0.05, 0.4])
-    life.note("latency", cluster.network.latency)
+    cluster.latency = life.random.choice([0.0001, 0.001, 0.05, 0.4])
+    life.note("latency", cluster.latency)
 
 
 async def end_one(life: Life, cluster: SimulatedCluster) -> None:

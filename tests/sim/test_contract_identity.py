@@ -20,8 +20,7 @@ from trionet import (
     spec,
 )
 from trionet.cluster_events import Leaving, NameRemoved, NodeGone, NodeUp
-from trionet.testing import Hold
-from trionet.testing.cluster import open_cluster
+from trionet.testing import Hold, open_cluster
 
 
 async def test_c12_a_handle_of_an_earlier_incarnation_never_reaches_a_later_service(

@@ -159,7 +159,7 @@ async def test_c2_a_large_message_does_not_hold_up_other_pairs(autojump_clock: M
         assert places.cluster is not None
         large, small = await places.start(), await places.start()
         sender = await places.here.start(spec(Many, places.stage))
-        places.cluster.network.latency = 0.05
+        places.cluster.latency = 0.05
         began = trio.current_time()
         nursery.start_soon(sender.send_large, large, 10_000_000)
         await trio.sleep(0.1)

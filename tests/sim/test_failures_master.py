@@ -14,7 +14,7 @@ from tests.sim.places import REST
 from trionet import ClusterConfig, ClusterError, HarborTaken, MasterUnreachable, Superseded
 from trionet.cluster_events import MasterBack, MasterLost
 from trionet.net.harbor import Harbor
-from trionet.testing.cluster import SimulatedCluster, open_cluster
+from trionet.testing import SimulatedCluster, open_cluster
 from trionet.wire.slave import Slave
 
 #: Seconds after which a silent link is dead, at the latest.

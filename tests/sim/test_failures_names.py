@@ -13,7 +13,7 @@ from tests.kernel.lives import Log, Quiet, note
 from tests.kernel.stage import Caller
 from tests.sim.places import REST
 from trionet import Handle, NameTaken, NoSuchService, Service, command, spec
-from trionet.testing.cluster import SimulatedCluster, open_cluster
+from trionet.testing import SimulatedCluster, open_cluster
 
 #: Seconds after which a silent link is dead, at the latest.
 SILENCE = 25.0

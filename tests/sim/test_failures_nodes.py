@@ -12,8 +12,7 @@ from tests.kernel.lives import Log, Quiet, Worker
 from tests.kernel.stage import Puppet, Stage, puppet
 from tests.sim.places import REST
 from trionet import CallError, ClusterConfig, NodeConfig, NodeDown, spec
-from trionet.testing import Hold
-from trionet.testing.cluster import SimulatedCluster, open_cluster
+from trionet.testing import Hold, SimulatedCluster, open_cluster
 
 #: Seconds after which a silent link is dead, at the latest: the timeout, and a tick that came late.
 SILENCE = 20.0 + 5.0

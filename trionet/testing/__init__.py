@@ -7,6 +7,8 @@ pytest finds the fixtures ``node``, ``node_config`` and ``virtual_time`` by itse
 installed; they are in ``trionet.testing.plugin``.
 """
 
+from trionet.testing.cluster import SimulatedCluster as SimulatedCluster
+from trionet.testing.cluster import open_cluster as open_cluster
 from trionet.testing.forcing import Hold as Hold
 from trionet.testing.forcing import exits as exits
 from trionet.testing.forcing import fail_service as fail_service
@@ -21,11 +23,13 @@ from trionet.testing.standin import stand_in as stand_in
 __all__ = [
     "Hold",
     "Received",
+    "SimulatedCluster",
     "assert_no_leaks",
     "exits",
     "fail_service",
     "find_leaks",
     "full_inbox",
+    "open_cluster",
     "open_simulated_node",
     "run_simulated",
     "stand_in",

@@ -88,12 +88,20 @@ class SimulatedCluster:
         }
 
     @property
-    def network(self) -> SimulatedNetwork:
-        """What connects the nodes; its latency can be changed at any time.
+    def latency(self) -> float:
+        """Seconds that data takes from node to node, from now on, at least; half as much more at most.
 
         Raises:
             RuntimeError: if the cluster runs over real sockets, which have no faults on demand.
         """
+        return self._simulated().latency
+
+    @latency.setter
+    def latency(self, seconds: float) -> None:
+        network = self._simulated()
+        network.latency, network.jitter = seconds, seconds / 2
+
+    def _simulated(self) -> SimulatedNetwork:
         if isinstance(self._network, SimulatedNetwork):
             return self._network
         raise RuntimeError("this cluster runs over real sockets: only nodes can fail, not the network")
@@ -235,16 +243,30 @@ class SimulatedCluster:
     # --- the network ---------------------------------------------------------------------------------
 
     def partition(self, *parts: Iterable[int]) -> None:
-        """Cut the network into parts; nodes that are in none form one more."""
-        self.network.partition(*({f"node{number}" for number in part} for part in parts))
+        """Cut the network into parts; nodes that are in none form one more.
+
+        Between parts nothing arrives, nor does anybody learn that a connection has ended.
+
+        Raises:
+            RuntimeError: as :attr:`latency`.
+        """
+        self._simulated().partition(*({f"node{number}" for number in part} for part in parts))
 
     def isolate(self, number: int) -> None:
-        """Let nothing through to or from one node, as if it were frozen."""
-        self.network.isolate(f"node{number}")
+        """Let nothing through to or from one node, as if it were frozen.
+
+        Raises:
+            RuntimeError: as :attr:`latency`.
+        """
+        self._simulated().isolate(f"node{number}")
 
     def heal(self) -> None:
-        """Let everything through again; what was on its way arrives."""
-        self.network.heal()
+        """Let everything through again; what was on its way arrives.
+
+        Raises:
+            RuntimeError: as :attr:`latency`.
+        """
+        self._simulated().heal()
 
     async def settle(self) -> None:
         """Wait until every node that runs is linked to every other.
