@@ -294,7 +294,10 @@ class SimulatedCluster:
         running = sorted(self.nodes, key=lambda each: (each == self._master, each))
         for number in running:
             if number in self.nodes:
+                harbor = self[number].harbor
                 await self.stop(number)
+                for node in self.nodes.values():  # until its last words have arrived
+                    await node.cluster.wait_disconnected(harbor)
         for process in self._processes.values():
             failure = _claim_failure(process)
             if failure is not None:
