@@ -19,7 +19,7 @@ from trionet.wire.hellos import Purpose
 from trionet.wire.link_frames import LinkSettings, bare, goodbye, numbered
 
 #: Seconds until a link that was breached is gone.
-SOON = 3.0
+SOON = 20.0
 
 
 def call(session: int, target: int, *, source: int = 1, command: bytes = b"answer", payload: bytes) -> bytes:

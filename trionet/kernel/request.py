@@ -157,6 +157,9 @@ class Request:
         if self.worker is not None:
             self.worker.scope.cancel(reason=why.value)
 
+    def expire(self) -> None:
+        """The deadline passed; a send has none."""
+
     # how it came into the inbox
 
     def admitted(self) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
@@ -100,10 +100,15 @@ class Harbor:
         self._identity = Identity(
             self.config.name, node.incarnation, self._secrets, self.config.wanted_harbor
         )
-        async with trio.open_nursery() as nursery:
-            await self._start_master(nursery)
-            listener = await self._transport.listen(self.config.address)
+        async with AsyncExitStack() as stack:
+            if self.config.standalone is not None:
+                at = await stack.enter_async_context(self._listening(self.config.standalone))
+                self.master = MasterTask(at, self._identity, self.config, self._random)
+            listener = await stack.enter_async_context(self._listening(self.config.address))
             self._start_parts(listener)
+            nursery = await stack.enter_async_context(trio.open_nursery())
+            if self.master is not None:
+                nursery.start_soon(self.master.run)
             nursery.start_soon(self._watch_failure)
             nursery.start_soon(self._slave.run)
             await nursery.start(self._links.run, listener)
@@ -112,11 +117,14 @@ class Harbor:
             await self._leave()
             nursery.cancel_scope.cancel()
 
-    async def _start_master(self, nursery: trio.Nursery) -> None:
-        if self.config.standalone is not None:
-            listener = await self._transport.listen(self.config.standalone)
-            self.master = MasterTask(listener, self._identity, self.config, self._random)
-            nursery.start_soon(self.master.run)
+    @asynccontextmanager
+    async def _listening(self, address: str) -> AsyncIterator[Listener]:
+        listener = await self._transport.listen(address)
+        try:
+            yield listener
+        finally:
+            with trio.CancelScope(shield=True):
+                await listener.aclose()
 
     def _start_parts(self, listener: Listener) -> None:
         node = self.node

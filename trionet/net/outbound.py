@@ -180,13 +180,21 @@ class OutboundCall(Outbound):
         if self._checks:
             self._check_result()
         if isinstance(self._error, DeadlineExceeded) and not self.message.enforced and self.deadline < inf:
-            await trio.sleep_until(self.deadline)  # the caller's own scope tells
+            await self._let_the_caller_s_time_end()
         if self._error is not None:
             try:
                 raise self._error
             finally:
                 del self._error
         return self._value
+
+    async def _let_the_caller_s_time_end(self) -> None:
+        """The other node was first to notice; the caller is told by its own scope, or as a handler."""
+        await trio.sleep_until(self.deadline)
+        parent = self.message.parent
+        if parent is not None and parent.time_left_bound() <= self.deadline:
+            parent.expire()
+            await trio.lowlevel.checkpoint()
 
     def _check_result(self) -> None:
         try:

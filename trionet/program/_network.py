@@ -68,7 +68,6 @@ class _Explaining:
 
     inner: Transport
     config: ClusterConfig
-    listeners: list[Listener] = attrs.field(factory=list)
 
     async def connect(self, address: str) -> Connection:
         """Connect to an address.
@@ -78,7 +77,7 @@ class _Explaining:
         return await self.inner.connect(address)
 
     async def listen(self, address: str) -> Listener:
-        """Listen at an address; if that fails, nothing stays open of what was opened before.
+        """Listen at an address.
 
         Cancellation: as the transport inside.
 
@@ -86,14 +85,10 @@ class _Explaining:
             ClusterError: if the address is taken, or not of this machine.
         """
         try:
-            listener = await self.inner.listen(address)
+            return await self.inner.listen(address)
         except OSError as error:
-            for each in self.listeners:
-                await each.aclose()
             key = "cluster.address" if address == self.config.address else "cluster.standalone"
             raise ClusterError(f"{key}: cannot listen at {address}: {_reason(error)}") from error
-        self.listeners.append(listener)
-        return listener
 
 
 def _reason(error: OSError) -> str:
