@@ -23,7 +23,9 @@ class = "tests.processes.echo:{service}"
 name = "{name}{harbor}"
 """
 #: Seconds in which nodes start, on a machine that is busy with other things.
-STARTED = 40.0
+STARTED = 90.0
+#: Seconds that a whole test may take; before pytest ends it without a word of what the nodes said.
+WHOLE = 55.0
 #: Settings of all nodes, the one of the test included.  Only the end of a stream can tell of a death while
 #: the heartbeat timeout is this long.
 SETTINGS = {
@@ -129,7 +131,8 @@ async def open_stage(folder: Path, *, standalone: bool = True, **settings: Any) 
     """Open a stage; what still runs when the block ends is killed, and what it said is told if it failed."""
     stage = Stage(folder, standalone, settings)
     try:
-        yield stage
+        with trio.fail_after(WHOLE):
+            yield stage
     except BaseException as error:
         for child in stage.started:
             error.add_note(f"--- {child.log.name}\n{child.text()}")

@@ -15,10 +15,10 @@ from tests.processes.children import open_stage
 from tests.processes.echo import Echo, Patient
 from trionet import NoSuchService
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(240)
 
 #: Seconds, on a machine that is busy with other things.
-SOON = 20.0
+SOON = 60.0
 
 
 def tls_files(folder: Path, name: str) -> dict[str, Any]:
