@@ -12,8 +12,8 @@ from tests.kernel.lives import Quiet
 from tests.kernel.stage import Stage, puppet
 from tests.net.hostile import SETTINGS, Scene, open_scene, read_to_end
 from trionet import Handle, NodeDown, NoSuchService, Service, command, current_request, spec
+from trionet.net.desk import KILL, NODE_ID
 from trionet.net.greeting import GreetingFailed
-from trionet.net.peer import KILL, NODE_ID
 from trionet.wire import link_frames as frames
 from trionet.wire.hellos import Purpose
 from trionet.wire.link_frames import LinkSettings, bare, goodbye, numbered

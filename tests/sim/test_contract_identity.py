@@ -155,9 +155,9 @@ async def test_c13_calls_that_run_may_end_within_the_grace_time(autojump_clock: 
             except ServiceExited as error:
                 ends.append(f"{type(error).__name__} {error.executed}")
 
-        nursery.start_soon(call, "one")
-        nursery.start_soon(call, "two")
-        await trio.sleep(REST)
+        for word in ("one", "two"):
+            nursery.start_soon(call, word)
+            await trio.sleep(REST)
         nursery.start_soon(cluster.stop, 2)
         await trio.sleep(1)
         with pytest.raises((ServiceExited, NodeDown)):

@@ -22,13 +22,15 @@ from trionet.kernel.reference import make_reference
 from trionet.kernel.service import SERVICE_CLASSES
 from trionet.kernel.watch import Exit
 from trionet.net.asks import Asks
+from trionet.net.desk import KILL, NODE_ID, STOP
 from trionet.net.identity import Identity, read_secrets
 from trionet.net.links import Links
 from trionet.net.master import MasterTask
 from trionet.net.outbound import OutboundCall, OutboundSend
-from trionet.net.peer import KILL, NODE_ID, STOP, Peer
+from trionet.net.peer import Peer
 from trionet.net.slave import SlaveTask
 from trionet.net.transport import Connection, Listener, Sockets, Tls, Transport
+from trionet.net.waits import LongWaits
 from trionet.wire import effects
 from trionet.wire.agreement import Agreement
 from trionet.wire.effects import Ending
@@ -111,6 +113,7 @@ class Harbor:
                 nursery.start_soon(self.master.run)
             nursery.start_soon(self._watch_failure)
             nursery.start_soon(self._slave.run)
+            nursery.start_soon(self._waits.run)
             await nursery.start(self._links.run, listener)
             await self._join()
             yield
@@ -139,6 +142,7 @@ class Harbor:
         parts = (self._transport, self._identity, self.config, self._random)
         self._slave = SlaveTask(self.machine, *parts, self._carry_out)
         self._links = Links(self.machine, *parts, self._make_peer, self._link_changed, self._unreachable)
+        self._waits = LongWaits(node, self._links.peers, self._ask)
 
     async def _join(self) -> None:
         with trio.move_on_after(self.config.join_timeout) as scope:
@@ -227,7 +231,8 @@ class Harbor:
     def _make_peer(
         self, connection: Connection, agreement: Agreement, opened: Callable[[Peer], None]
     ) -> Peer:
-        return Peer(self.node, self.config, connection, agreement, self._make_reference, opened)
+        chain_of = self._waits.chain_of
+        return Peer(self.node, self.config, connection, agreement, self._make_reference, opened, chain_of)
 
     def _make_reference(self, target: Handle | str, interface: str | None) -> object:
         cls = None if interface is None else SERVICE_CLASSES.get(interface)
@@ -298,11 +303,13 @@ class Harbor:
         Raises:
             NodeDown: if there is no link to that node, or it ends.
         """
-        command = KILL if kill else STOP
-        target = Handle(handle.harbor << 24 | NODE_ID, handle.incarnation)
+        await self._ask(self._peer(handle), KILL if kill else STOP, (handle,))
+
+    async def _ask(self, peer: Peer, command: str, args: tuple[Any, ...]) -> Any:
+        """Ask another node itself."""
+        target = Handle(peer.harbor << 24 | NODE_ID, peer.incarnation)
         deadline = trio.current_effective_deadline()
-        message = Outgoing(None, target, command, (handle,), {}, deadline, False, 0, None)
-        await self.call(message)
+        return await self.call(Outgoing(None, target, command, args, {}, deadline, False, 0, None))
 
     # --- names -----------------------------------------------------------------------------------------
 

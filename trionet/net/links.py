@@ -120,6 +120,10 @@ class Links:
         self._news.set()
         self._news = trio.Event()
 
+    def peers(self) -> list[Peer]:
+        """The nodes to which there is a link."""
+        return [link.peer for link in self.open.values() if link.peer.is_open]
+
     def peer(self, harbor: int) -> Peer | None:
         """The node of that harbor id, if there is a link to it."""
         link = self.open.get(harbor)

@@ -126,7 +126,11 @@ class OutboundSend(Outbound):
 
 
 class OutboundCall(Outbound):
-    """A call; its caller waits for the end."""
+    """A call; its caller waits for the end.
+
+    Attributes:
+        session: what ties the answer to it, once it is sent.
+    """
 
     stage: Stage
     parked: trio.lowlevel.Task | None
@@ -134,7 +138,7 @@ class OutboundCall(Outbound):
     def __init__(self, peer: Peer, message: Outgoing, payload: bytes) -> None:
         super().__init__(peer, message, payload)
         self.deadline: float = message.deadline
-        self._session = 0
+        self.session = 0
         self._value: Any = None
         self._checks: list[Any] = []
         self._error: Exception | None = None
@@ -146,7 +150,7 @@ class OutboundCall(Outbound):
         """The link has room: hand the call to it, with the time that is left."""
         message = self.message
         remaining = inf if self.deadline == inf else max(0.0, self.deadline - trio.current_time())
-        self._session = self.peer.link.call(
+        self.session = self.peer.link.call(
             self.source_id,
             message.target.local,
             message.command,
@@ -217,7 +221,7 @@ class OutboundCall(Outbound):
 
     def _ask_to_cancel(self) -> bool:
         """Tell the other node; False if the call was not even sent, and so is over."""
-        if not self.peer.link.cancel(self._session):
+        if not self.peer.link.cancel(self.session):
             self.stage = Stage.DONE
             self.peer.fill_windows()
             return False
@@ -227,7 +231,7 @@ class OutboundCall(Outbound):
 
     def grace_over(self) -> None:
         """The confirmation did not come in time: leave."""
-        self.peer.link.abandon(self._session)
+        self.peer.link.abandon(self.session)
         if self._out_of_time:
             text = f"{self._what()} ran out of time, and its node did not confirm the end"
             self._end(error=DeadlineExceeded(text, None))

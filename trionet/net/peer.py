@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import trio
@@ -16,9 +16,9 @@ from trionet.cluster_config import ClusterConfig
 from trionet.errors import BadMessage, CallError, NodeDown, NoSuchService, ServiceBusy, ServiceExited
 from trionet.handle import Handle
 from trionet.kernel.context import current_actor
-from trionet.kernel.dead_letters import DeadLetter
 from trionet.kernel.network import Outgoing
 from trionet.kernel.watch import Exit, Reason
+from trionet.net.desk import NODE_ID, UNDELIVERED, Chain, Hops, NodeDesk
 from trionet.net.failures import decode_failure, encode_failure
 from trionet.net.inbound import InboundCall, InboundSend
 from trionet.net.outbound import Outbound, OutboundCall, OutboundSend
@@ -35,13 +35,6 @@ if TYPE_CHECKING:
     from trionet.kernel.node import Node
 
 _log = logging.getLogger("trionet.link")
-
-#: The local id that stands for the node itself.
-NODE_ID: Final = 0
-#: What a node is asked for at its own id.
-UNDELIVERED: Final = "undelivered"
-STOP: Final = "stop"
-KILL: Final = "kill"
 
 _REASONS: Final = ("stopped", "failed", "killed", "node down", "gone")
 
@@ -63,6 +56,7 @@ class Peer:
         agreement: Agreement,
         make_reference: Callable[[Handle | str, str | None], object],
         opened: Callable[[Peer], None],
+        chain_of: Callable[[InboundCall, Hops], Awaitable[Chain]],
     ) -> None:
         self.node = node
         self.harbor: int = agreement.peer.harbor
@@ -74,7 +68,7 @@ class Peer:
         self._pending_limit = config.pending_bytes
         self._lines: dict[int, OrderedDict[Outbound, None]] = {}
         self._serving: dict[int, InboundCall] = {}
-        self._ending: set[int] = set()
+        self._desk = NodeDesk(self, chain_of)
         self._watched: dict[int, Callable[[], None]] = {}
         self._handlers: dict[type, Callable[[Any], None]] = {
             events.CallReceived: self._on_call,
@@ -155,7 +149,7 @@ class Peer:
         for request in list(self._serving.values()):
             request.forget()
         self._serving.clear()
-        self._ending.clear()
+        self._desk.close()
         for leave in self._watched.values():
             leave()
         self._watched.clear()
@@ -282,6 +276,12 @@ class Peer:
             self.link.confirm_cancel(session)
             self._pump.kick()
 
+    def answer(self, session: int, value: Any) -> None:
+        """Answer what the other node asked of this one."""
+        if self.link.is_open:
+            self.link.reply(session, self.codec.encode(value))
+            self._pump.kick()
+
     def consumed(self, target: int, size: int) -> None:
         """A message left an inbox: its sender's window has room again."""
         if self.is_open:
@@ -296,6 +296,17 @@ class Peer:
             self._pump.kick()
         else:
             _log.warning("dead letter of %s: %s to %s: %s", self.describe(), command, target, reason)
+
+    # --- what is under way ---------------------------------------------------------------------------
+
+    def waiting(self) -> list[OutboundCall]:
+        """The calls of this node that wait for room, or for an answer of the other."""
+        lines = [each for line in self._lines.values() for each in line if isinstance(each, OutboundCall)]
+        return lines + self.link.waiting()
+
+    def serving(self, session: int) -> InboundCall | None:
+        """The call of the other node with that session, if it has no answer yet."""
+        return self._serving.get(session)
 
     def watch(self, handle: Handle, tell: Callable[[Exit], None]) -> Callable[[], None]:
         """Watch a service of the other node; returns what ends the watch.
@@ -332,10 +343,11 @@ class Peer:
     def _on_call(self, event: events.CallReceived) -> None:
         request: InboundCall | None = None
         try:
-            if event.target == NODE_ID:
-                self._ask_node(event)
-                return
             args, kwargs, checks = self._arguments(event.payload)
+            if event.target == NODE_ID:
+                self._desk.asked(event.session, event.command, args)
+                self.link.consumed(NODE_ID, 1, len(event.payload))
+                return
             actor = self._receiver(event.target)
             trace = int.from_bytes(event.trace[:8], "big")
             request = InboundCall(self, event.source, actor, event.command, trace, len(event.payload))
@@ -362,7 +374,7 @@ class Peer:
         try:
             args, kwargs, checks = self._arguments(event.payload)
             if event.target == NODE_ID:
-                self._on_undelivered(args)
+                self._desk.undelivered(args)
                 self.link.consumed(event.target, 1, len(event.payload))
                 return
             actor = self._receiver(event.target)
@@ -373,7 +385,7 @@ class Peer:
         except CallError as error:
             self.link.consumed(event.target, 1, len(event.payload))
             if event.target != NODE_ID:
-                target = self._local_handle(event.target)
+                target = self.local_handle(event.target)
                 self.report_undelivered(event.source, target, event.command, str(error))
         finally:
             self.link.delivered()
@@ -387,14 +399,15 @@ class Peer:
             raise BadMessage("the arguments by name are no dict with keys of str", executed=False)
         return tuple(args), kwargs, checks
 
-    def _local_handle(self, local: int) -> Handle:
+    def local_handle(self, local: int) -> Handle:
+        """The handle of a service of this node."""
         return Handle.make(self.node.harbor, local, self.node.incarnation)
 
     def _receiver(self, local: int) -> Any:
         actor = self.node.actors.get(local)
         if actor is None:
             raise NoSuchService(
-                f"no service at {self._local_handle(local)}: it has ended, or never was", False
+                f"no service at {self.local_handle(local)}: it has ended, or never was", False
             )
         if not actor.accepting:
             raise ServiceExited(f"{actor.describe()} is ending", executed=False)
@@ -429,11 +442,9 @@ class Peer:
         request = self._serving.get(event.session)
         if request is not None:
             request.cancel()
-        elif event.session in self._ending:
-            self._ending.discard(event.session)
-            if self.link.is_open:
-                self.link.confirm_cancel(event.session)
-                self._pump.kick()
+        elif self._desk.cancelled(event.session) and self.link.is_open:
+            self.link.confirm_cancel(event.session)
+            self._pump.kick()
 
     def _on_watch(self, event: events.WatchReceived) -> None:
         actor = self.node.actors.get(event.target)
@@ -446,7 +457,7 @@ class Peer:
                 self._pump.kick()
 
         if actor is None:
-            tell(self.node.remembered_exit(self._local_handle(event.target)))
+            tell(self.node.remembered_exit(self.local_handle(event.target)))
         else:
             self._watched[watch] = actor.watch(tell)
 
@@ -467,36 +478,6 @@ class Peer:
             reason = content[0]
             text = content[1] if isinstance(content[1], str) else None
         tell(Exit(handle, reason, text))
-
-    # --- what nodes ask each other -------------------------------------------------------------------
-
-    def _ask_node(self, event: events.CallReceived) -> None:
-        """Another node asks this one to stop or kill a service."""
-        args, _, _ = self._arguments(event.payload)
-        self.link.consumed(NODE_ID, 1, len(event.payload))
-        if event.command not in (STOP, KILL) or len(args) != 1 or not isinstance(args[0], Handle):
-            text = f"a node has no command {event.command!r} with such arguments"
-            self._refuse(event.session, NoSuchService(text, executed=False))
-        elif args[0].incarnation != self.node.incarnation:
-            self._refuse(event.session, NodeDown(f"{args[0]} is not of this node", executed=False))
-        else:
-            self._ending.add(event.session)
-            self.node.nursery.start_soon(self._end_service, event.session, args[0], event.command == KILL)
-
-    async def _end_service(self, session: int, handle: Handle, kill: bool) -> None:
-        await (self.node.kill(handle) if kill else self.node.stop(handle))
-        if session in self._ending and self.link.is_open:
-            self._ending.discard(session)
-            self.link.reply(session, self.codec.encode(None))
-            self._pump.kick()
-
-    def _on_undelivered(self, args: tuple[Any, ...]) -> None:
-        """The other node could not deliver a message of this one."""
-        if len(args) != 4 or not isinstance(args[0], int) or not isinstance(args[1], Handle):
-            raise BadMessage("a malformed report of an undelivered message", executed=False)
-        source, target, command, reason = args
-        sender = None if source == NODE_ID else self._local_handle(source)
-        self.node.dead_letters.add(DeadLetter(sender, target, str(command), (), {}, str(reason)))
 
 
 def _lost(send: OutboundSend | None, text: str, *, executed: bool | None) -> None:

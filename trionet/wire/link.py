@@ -257,6 +257,10 @@ class Link(LinkMessages):
             table.clear()
         return fates
 
+    def waiting(self) -> list[Any]:
+        """Return the tokens of the calls of this side that have no outcome and were not abandoned."""
+        return [call.token for call in self._sender.calls.values() if not call.abandoned]
+
     def statistics(self) -> LinkStatistics:
         """Return what the link holds and has done."""
         return LinkStatistics(

@@ -1,0 +1,145 @@
+"""Long waits across nodes, told with their chain (C7).
+
+Duty: look from time to time which handlers wait for another node, find out for what, and log it.
+
+Theory of operation.  On one node a wait that closes a circle of services is refused before it begins; across
+nodes nobody sees the whole circle at that moment.  So every node looks at the calls that its handlers make to
+other nodes.  Of one that it sees again at the next look, it asks the other node what the call waits for.
+That one follows the waits of its own handlers and asks on where they lead to yet another node.  With the
+question travels the list of all calls between nodes that it has come through: a call that is in it already
+closes a circle.  Nothing is ended: a wait may be long and right, and its end is up to its deadline.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+import trio
+
+from trionet.errors import CallError
+from trionet.kernel.request import Request, State
+from trionet.net.desk import CHAIN, Chain, Hops
+from trionet.net.outbound import OutboundCall, Stage
+
+if TYPE_CHECKING:
+    from trionet.kernel.node import Node
+    from trionet.net.inbound import InboundCall
+    from trionet.net.peer import Peer
+
+_log = logging.getLogger("trionet.waits")
+
+#: Seconds between two looks: a wait that is seen at both is long.
+LONG_WAIT: Final = 10.0
+#: Seconds that finding out a chain may take.
+CHAIN_TIME: Final = 5.0
+#: Waits that are told of at one look.
+MOST_TOLD: Final = 10
+#: Calls between nodes that a chain is followed through.
+MOST_HOPS: Final = 32
+
+
+class LongWaits:
+    """The waits of one node's handlers for other nodes.
+
+    Args:
+        node: the node.
+        peers: returns the nodes to which there is a link.
+        ask: asks another node.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        peers: Callable[[], Iterable[Peer]],
+        ask: Callable[[Peer, str, tuple[Any, ...]], Awaitable[Any]],
+    ) -> None:
+        self._node = node
+        self._peers = peers
+        self._ask = ask
+        self._looks: dict[OutboundCall, int] = {}
+
+    async def run(self) -> NoReturn:
+        """Look again and again, until cancelled."""
+        while True:
+            await trio.sleep(LONG_WAIT)
+            async with trio.open_nursery() as nursery:
+                for call, seconds in self._look():
+                    nursery.start_soon(self._tell, call, seconds)
+
+    def _look(self) -> list[tuple[OutboundCall, float]]:
+        """The waits to tell of now, and how long each is at least: told once, and then at each doubling."""
+        waiting = [call for peer in self._peers() for call in peer.waiting() if call.message.parent]
+        self._looks = {call: self._looks.get(call, -1) + 1 for call in waiting}
+        due = [(call, looks * LONG_WAIT) for call, looks in self._looks.items() if looks.bit_count() == 1]
+        return due[:MOST_TOLD]
+
+    async def _tell(self, call: OutboundCall, seconds: float) -> None:
+        parent = call.message.parent
+        assert parent is not None
+        lines, is_circle = await self._follow(call, [])
+        chain = " -> ".join([_describe(parent), *lines])
+        if is_circle:
+            _log.warning("services wait on each other, for %g seconds by now: %s", seconds, chain)
+        else:
+            _log.info("a call has waited for %g seconds: %s", seconds, chain)
+
+    async def chain_of(self, request: InboundCall, hops: Hops) -> Chain:
+        """What a call of another node waits for."""
+        lines: list[str] = []
+        current: Request = request
+        while True:
+            lines.append(_describe(current))
+            handler = self._blocker(current)
+            if handler is None:
+                lines[-1] += f" ({current.state.value})"
+                return lines, False
+            if handler is not current:
+                lines.append(_describe(handler))
+            if handler.waits_for is None:
+                call = self._call_of(handler)
+                assert call is not None
+                more, is_circle = await self._follow(call, hops)
+                return lines + more, is_circle
+            current = handler.waits_for
+
+    async def _follow(self, call: OutboundCall, hops: Hops) -> Chain:
+        """What a call to another node waits for, as that node tells."""
+        here = [f"{call.message.command} of {call.message.target}"]
+        if call.stage is Stage.IN_LINE:
+            return [f"{here[0]} ({call.stage.value})"], False
+        hop = [self._node.incarnation, call.peer.incarnation, call.session]
+        if hop in hops:
+            return [], True
+        if len(hops) >= MOST_HOPS:
+            return here, False
+        with trio.move_on_after(CHAIN_TIME):
+            try:
+                lines, is_circle = await self._ask(call.peer, CHAIN, (call.session, [*hops, hop]))
+            except (CallError, TypeError, ValueError):
+                return here, False
+            return [str(line) for line in lines] or here, is_circle is True
+        return here, False
+
+    def _blocker(self, request: Request) -> Request | None:
+        """The handler that must end before a request goes on, if all those that could free a slot wait."""
+        handlers = [request] if request.state is State.RUNNING else list(request.target.handlers)
+        if request.state is State.QUEUED and len(handlers) < request.target.concurrency:
+            return None
+        if request.state not in (State.RUNNING, State.QUEUED):
+            return None
+        waits = all(each.waits_for is not None or self._call_of(each) is not None for each in handlers)
+        return handlers[0] if waits else None
+
+    def _call_of(self, handler: Request) -> OutboundCall | None:
+        """The call to another node that a handler's own task waits for."""
+        for peer in self._peers():
+            for call in peer.waiting():
+                if call.message.parent is handler:
+                    return call
+        return None
+
+
+def _describe(request: Request) -> str:
+    return f"{request.command} of {request.target.describe()}"
