@@ -14,6 +14,7 @@ from typing import Any
 import trio
 
 from tests.ports import free_address as free_address
+from tests.processes.echo import Echo
 from trionet import ClusterConfig, Harbor, Node, NodeConfig, open_node
 
 ROOT = Path(__file__).parents[2]
@@ -121,9 +122,10 @@ class Stage:
         return children
 
     async def linked(self, node: Node, harbor: int) -> None:
-        """Wait until a node is linked and the name of its service is known."""
+        """Wait until a node is linked, and its service has been started and answers."""
         await node.wait_for_name(f"echo{harbor}")
         await node.cluster.wait_connected(harbor)
+        await node.ref(f"echo{harbor}", Echo).echo("are you there?")
 
 
 @asynccontextmanager
