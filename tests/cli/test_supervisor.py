@@ -73,7 +73,7 @@ async def test_the_master_is_open_before_the_others_start(lines: Lines) -> None:
         await lines.wait_for("other has ended")
         signal.raise_signal(signal.SIGTERM)
     before, joined, started = positions(lines, "opening", "m has joined", "started")
-    assert before < joined < started
+    assert max(before, joined) < started  # the output and the news of a node come by two pipes
 
 
 async def test_all_are_stopped_and_the_master_last(lines: Lines) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import trio
 from trio.lowlevel import Abort
 
-from trionet.errors import BadMessage, DeadlineExceeded, NodeDown
+from trionet.errors import BadMessage, DeadlineExceeded, NodeDown, ServiceExited
 from trionet.kernel.dead_letters import DeadLetter
 from trionet.kernel.network import Outgoing
 from trionet.message import check
@@ -183,7 +183,7 @@ class OutboundCall(Outbound):
             self._raise_cancel()
         if self._checks:
             self._check_result()
-        if isinstance(self._error, DeadlineExceeded) and not self.message.enforced and self.deadline < inf:
+        if isinstance(self._error, DeadlineExceeded) and self._ends_with_the_caller_s_time():
             await self._let_the_caller_s_time_end()
         if self._error is not None:
             try:
@@ -199,6 +199,13 @@ class OutboundCall(Outbound):
         if parent is not None and parent.time_left_bound() <= self.deadline:
             parent.expire()
             await trio.lowlevel.checkpoint()
+
+    def _ends_with_the_caller_s_time(self) -> bool:
+        """Tell whether the deadline is that of a scope of the caller, or of the message that it handles."""
+        if self.deadline == inf:
+            return False
+        parent = self.message.parent
+        return not self.message.enforced or (parent is not None and parent.time_left_bound() <= self.deadline)
 
     def _check_result(self) -> None:
         try:
@@ -267,7 +274,10 @@ class OutboundCall(Outbound):
         self._end()
 
     def fail(self, error: Exception, checks: list[Any]) -> None:
-        """The handler raised, or was never reached."""
+        """The handler raised, was cut short, or was never reached."""
+        if self._raise_cancel is not None and isinstance(error, DeadlineExceeded | ServiceExited):
+            self.cancel_confirmed()  # it ended by cancellation; that of the caller was only not the first
+            return
         self._checks = checks
         self._end(error=error)
 
