@@ -89,10 +89,12 @@ async def test_without_a_master_calls_go_on_and_a_new_one_has_the_same_tables(tm
                 await until_running(echo)
                 assert not started.is_set()
                 assert "newcomer" not in node.names()
-                with trio.fail_after(SOON):
-                    await stage.start(9, standalone)
-                    await started.wait()
-                    await stage.linked(node, 9)
+                async with node.cluster.events() as events:
+                    with trio.fail_after(SOON):
+                        await stage.start(9, standalone)
+                        await next_owner(events, "echo9")
+                        await started.wait()
+                        await node.cluster.wait_connected(9)
             expected = ("echo2", "echo9", "newcomer")
             seen = [await node.ref(name, Echo).names(*expected) for name in ("echo2", "echo9")]
             assert [dict(node.names())] * 2 == seen
