@@ -6,6 +6,7 @@ that runs nox measures their coverage.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,9 @@ COVERAGE = ROOT / ".nox" / "coverage"
 PARALLEL = ("-n", "auto")
 #: Seconds that an example may take.
 EXAMPLE_TIME = 60
+
+# The tests start many processes; without compiled modules each would compile them all anew.
+os.environ.setdefault("UV_COMPILE_BYTECODE", "1")
 
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"

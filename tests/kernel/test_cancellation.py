@@ -8,6 +8,8 @@ from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
 
 from tests.kernel.stage import Stage, actor_of, begin, interrupted, opened, start
 from trionet import Service, command
+from trionet.kernel.messaging import SLICE
+from trionet.kernel.seams import READING
 
 
 async def test_c6_cancelled_before_it_is_handed_over(autojump_clock: MockClock) -> None:
@@ -38,12 +40,10 @@ async def test_c6_calls_and_sends_are_schedule_points(autojump_clock: MockClock)
 
         sent = 0
         nursery.start_soon(other)
-        began = node.seams.stopwatch()
         while not turns:
             await box.note.send("x")
             sent += 1
-        assert node.seams.stopwatch() - began < 0.003
-        assert sent < 300
+        assert 1 < sent <= 2 * SLICE / READING  # each send reads the stopwatch; the other may come second
 
 
 async def test_c6_cancelled_while_it_waits_for_room(autojump_clock: MockClock) -> None:

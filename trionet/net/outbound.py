@@ -138,7 +138,7 @@ class OutboundCall(Outbound):
     def __init__(self, peer: Peer, message: Outgoing, payload: bytes) -> None:
         super().__init__(peer, message, payload)
         self.deadline: float = message.deadline
-        self.session = 0
+        self.session: int = 0
         self._value: Any = None
         self._checks: list[Any] = []
         self._error: Exception | None = None
