@@ -245,7 +245,7 @@ def _check_lead(actor: Actor) -> None:
 def _check_inbox(actor: Actor) -> None:
     """The size is right, and nobody waits for room that is there."""
     inbox = actor.inbox
-    assert inbox.size == inbox._receive.statistics().current_buffer_used
+    assert inbox.size + inbox._withdrawn == inbox._receive.statistics().current_buffer_used
     if inbox.waiting:
         assert inbox.size >= inbox.limit, f"{inbox.waiting} wait for room that is there"
     assert all(request.state is State.QUEUED for request in inbox._line or ())

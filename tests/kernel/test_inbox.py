@@ -9,7 +9,7 @@ import trio
 from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
 
 from trionet.kernel.actor import Actor
-from trionet.kernel.inbox import FIRST_WARNING, Inbox
+from trionet.kernel.inbox import FIRST_WARNING, MOST_WITHDRAWN, Inbox
 from trionet.kernel.request import Request, State
 
 
@@ -60,13 +60,12 @@ def test_c10_who_finds_no_room_stands_in_a_line() -> None:
         inbox.stand_in_line(each)
     assert inbox.waiting == 3
     assert inbox.is_in_line(c)
-    assert inbox.leave_line(c)
+    inbox.withdraw(c)
     assert not inbox.is_in_line(c)
-    assert not inbox.leave_line(c)
     assert [b.let_in, d.let_in] == [0, 0]
     assert inbox.take() is a
     assert [b.let_in, d.let_in, inbox.waiting, inbox.size] == [1, 0, 1, 1]
-    assert not inbox.leave_line(b)  # it was let in
+    assert not inbox.is_in_line(b)
     assert inbox.take() is b
     assert inbox.take() is d
     assert inbox.take() is None
@@ -104,23 +103,86 @@ def test_c6_what_was_withdrawn_is_not_taken() -> None:
     for each in (a, b, c):
         inbox.put(each)
     inbox.stand_in_line(d)
-    a.state = b.state = State.DONE
-    assert inbox.take() is c
+    inbox.withdraw(b)
     assert d.let_in == 1
-    d.state = State.DONE
+    inbox.withdraw(a)
+    assert inbox.take() is c
+    inbox.withdraw(d)
+    assert [each.state for each in (a, b, d)] == [State.DONE] * 3
     assert inbox.take() is None
     assert inbox.size == 0
 
 
+def test_c10_the_room_of_what_was_withdrawn_is_free_at_once() -> None:
+    """For the one who waits longest, and then for whoever comes."""
+    inbox = Inbox(2)
+    a, b, c, d, e = letters("abcde")
+    inbox.put(a)
+    inbox.put(b)
+    inbox.stand_in_line(c)
+    inbox.withdraw(a)
+    assert [c.let_in, inbox.size, inbox.waiting, inbox.has_room()] == [1, 2, 0, False]
+    inbox.withdraw(b)
+    assert [inbox.size, inbox.has_room()] == [1, True]
+    inbox.put(d)
+    assert not inbox.has_room()
+    inbox.stand_in_line(e)
+    assert [inbox.take(), inbox.take(), inbox.take(), inbox.take()] == [c, d, e, None]
+
+
+async def test_c6_what_was_withdrawn_may_come_out_of_a_wait(autojump_clock: MockClock) -> None:
+    """Its room is not given back a second time; also where the waiting task had been handed it."""
+    inbox = Inbox(1)
+    got: list[Request] = []
+
+    async def wait() -> None:
+        got.append(await inbox.wait())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait)
+        await wait_all_tasks_blocked()
+        first, second, third = letters("abc")
+        inbox.put(first)
+        inbox.withdraw(first)
+        assert inbox.size == 0
+        inbox.put(second)
+        inbox.stand_in_line(third)
+    assert got == [first]
+    assert [inbox.size, inbox.waiting] == [1, 1]
+    inbox.withdraw(second)
+    assert [await inbox.wait(), await inbox.wait()] == [second, third]
+    assert inbox.size == 0
+
+
+@pytest.mark.parametrize("kept", [0, 3, 200])
+def test_c10_not_more_is_withdrawn_than_waits(kept: int) -> None:
+    """Callers that give up again and again do not fill the memory; the others keep their order."""
+    inbox = Inbox(1000)
+    stay = [Letter(str(number)) for number in range(kept)]
+    most = 0
+    for number in range(2000):
+        if number < kept:
+            inbox.put(stay[number])
+        gone = Letter("gone")
+        inbox.put(gone)
+        inbox.withdraw(gone)
+        most = max(most, inbox._receive.statistics().current_buffer_used - inbox.size)
+    assert inbox.size == kept
+    assert most == max(MOST_WITHDRAWN, kept)
+    assert [inbox.take() for _ in range(kept)] == stay
+    assert inbox.take() is None
+
+
 def test_c8_a_drained_inbox_gives_all_in_order() -> None:
     inbox = Inbox(2)
-    a, b, c, d = letters("abcd")
+    a, b, c, d, e = letters("abcde")
     inbox.put(a)
     inbox.put(b)
     inbox.stand_in_line(c)
     inbox.stand_in_line(d)
-    b.state = State.DONE
-    assert inbox.drain() == [a, c, d]
+    inbox.put(e)
+    inbox.withdraw(e)
+    assert inbox.drain() == [a, b, c, d]
     assert inbox.closed
     assert (inbox.size, inbox.waiting) == (0, 0)
     assert [c.let_in, d.let_in] == [0, 0]
@@ -205,10 +267,13 @@ def test_c10_what_came_over_a_link_is_told_when_it_leaves() -> None:
             left.append(self.command)
 
     inbox = Inbox(10)
-    for name in "abc":
-        inbox.put(Linked(name))
+    last = Linked("c")
+    for each in (Linked("a"), Linked("b"), last):
+        inbox.put(each)
     inbox.put(Letter("local"))
     inbox.take()
     assert left == ["a"]
+    inbox.withdraw(last)
+    assert left == ["a", "c"]
     inbox.drain()
-    assert left == ["a", "b", "c"]
+    assert left == ["a", "c", "b"]

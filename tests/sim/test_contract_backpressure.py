@@ -180,3 +180,30 @@ async def test_c10_what_waits_for_the_socket_is_bounded(autojump_clock: MockCloc
         await trio.sleep(REST)
         assert {sender.end for sender in senders} == {"value None"}
         assert sorted(int(word) for word in places.stage.log) == list(range(len(senders)))
+
+
+@everywhere
+async def test_c10_a_call_that_is_withdrawn_gives_its_room_back_at_once(
+    autojump_clock: MockClock, placement: Placement
+) -> None:
+    """Those who wait for room need not wait until a blocked service passes what nobody wants any more."""
+    async with open_places(placement, window_messages=4) as places, trio.open_nursery() as nursery:
+        box = await places.start(concurrency=1, inbox=4)
+        await box.hold.send("gate")
+        await trio.sleep(REST)
+        calls = [await places.begin(nursery, lambda: box.note("never")) for _ in range(4)]
+        waiting = await places.begin(nursery, lambda: box.note.send("later"))
+        assert waiting.end == "none"
+        calls[1].scope.cancel()
+        await trio.sleep(REST)
+        assert [calls[1].end, waiting.end] == ["cancelled", "value None"]
+        with pytest.raises(trio.WouldBlock):
+            box.note.send_nowait("over")
+        for call in calls:
+            call.scope.cancel()
+        await trio.sleep(REST)
+        assert places.there.service_statistics(box).inbox == 1
+        for word in "abc":
+            box.note.send_nowait(word)
+        places.stage.open("gate")
+        assert await places.rest() == ["gate begins", "gate ends", "later", *"abc"]

@@ -101,7 +101,7 @@ class LocalCall(Request):
     def _leave(self) -> None:
         """Nobody waits any more; only a handler that has started goes on."""
         if self.state is State.QUEUED:
-            self.target.inbox.leave_line(self)
+            self.target.inbox.withdraw(self)
         if self.state is not State.RUNNING:
             self.state = State.DONE
             self.checks = []

@@ -7,6 +7,9 @@ itself has no bound; the bound is kept here, because some messages must never wa
 sends to itself, and those for which a remote sender holds a window.  Whoever finds no room stands in a
 line, and room that becomes free goes to the head of the line before anybody else.  A message keeps its
 place from the moment it joins the line, so one sender's messages never overtake each other.
+
+A message that is withdrawn gives its room back at once, but stays in the channel, out of whose middle
+nothing can be taken, until it comes to the front or too many of its kind are there.
 """
 
 from __future__ import annotations
@@ -20,6 +23,8 @@ from trionet.kernel.request import Request, State
 
 #: Length at which an inbox is first reported as overloaded; then at each doubling (as skynet does).
 FIRST_WARNING = 1024
+#: Withdrawn messages that may lie in an inbox in any case; beyond, no more of them than of the others.
+MOST_WITHDRAWN = 64
 
 
 class Inbox:
@@ -27,15 +32,19 @@ class Inbox:
 
     Args:
         limit: messages that it holds before senders wait.
+
+    Attributes:
+        size: messages in it that nobody has withdrawn.
     """
 
-    __slots__ = ("_line", "_receive", "_send", "closed", "limit", "size", "warn_at")
+    __slots__ = ("_line", "_receive", "_send", "_withdrawn", "closed", "limit", "size", "warn_at")
 
     def __init__(self, limit: int) -> None:
         self._send, self._receive = trio.open_memory_channel[Request](float("inf"))
         self._line: OrderedDict[Request, None] | None = None
         self.limit: int = limit
         self.size: int = 0
+        self._withdrawn = 0
         self.warn_at: int = FIRST_WARNING
         self.closed: bool = False
 
@@ -63,20 +72,25 @@ class Inbox:
         """Tell whether a message waits for room."""
         return self._line is not None and request in self._line
 
-    def leave_line(self, request: Request) -> bool:
-        """Forget a message that waits for room; False if it had been admitted."""
-        if self._line is None or request not in self._line:
-            return False
-        del self._line[request]
-        return True
+    def withdraw(self, request: Request) -> None:
+        """Take back a message that is queued, in the line or in the inbox: it will never be handled."""
+        request.state = State.DONE
+        if self._line is not None and request in self._line:
+            del self._line[request]
+            return
+        self._withdrawn += 1
+        self._left(request)
+        if self._withdrawn > max(MOST_WITHDRAWN, self.size):
+            self._sift()
 
     def take(self) -> Request | None:
         """Take the next message that nobody has withdrawn, or None when the inbox is empty."""
         while self.size:
             request = self._receive.receive_nowait()
-            self._taken(request)
             if request.state is State.QUEUED:
+                self._left(request)
                 return request
+            self._withdrawn -= 1
         self.warn_at = FIRST_WARNING
         return None
 
@@ -86,24 +100,24 @@ class Inbox:
         Cancellation: takes nothing.
         """
         request = await self._receive.receive()
-        self._taken(request)
+        if request.state is State.QUEUED:
+            self._left(request)
+        else:
+            self._withdrawn -= 1
         return request
 
     def drain(self) -> list[Request]:
         """Close the inbox and return all that is in it or waits for room, in order."""
         self.closed = True
-        rest = []
-        with suppress(trio.WouldBlock):  # the dispatcher may have been handed one that it has not seen yet
-            while True:
-                request = self._receive.receive_nowait()
-                self.size -= 1
-                if request.from_link:
-                    request.left_inbox()
-                rest.append(request)
+        rest = self._empty()
+        self.size -= len(rest)  # the dispatcher may have been handed one that it has not seen yet
+        for request in rest:
+            if request.from_link:
+                request.left_inbox()
         if self._line is not None:
             rest += self._line
             self._line = None
-        return [request for request in rest if request.state is State.QUEUED]
+        return rest
 
     def overloaded(self) -> bool:
         """Tell, once per doubling, that the inbox has grown long."""
@@ -113,7 +127,25 @@ class Inbox:
             self.warn_at *= 2
         return True
 
-    def _taken(self, request: Request) -> None:
+    def _sift(self) -> None:
+        """Be rid of the withdrawn messages."""
+        for request in self._empty():
+            self._send.send_nowait(request)
+
+    def _empty(self) -> list[Request]:
+        """Empty the channel; return what nobody has withdrawn, in order."""
+        found: list[Request] = []
+        with suppress(trio.WouldBlock):
+            while True:
+                request = self._receive.receive_nowait()
+                if request.state is State.QUEUED:
+                    found.append(request)
+                else:
+                    self._withdrawn -= 1
+        return found
+
+    def _left(self, request: Request) -> None:
+        """A message takes no room any more: who waits longest has it."""
         self.size -= 1
         if request.from_link:
             request.left_inbox()

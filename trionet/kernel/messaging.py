@@ -35,7 +35,7 @@ from trionet.kernel.deadlock import find_circle
 from trionet.kernel.names import NameTable
 from trionet.kernel.network import Network, Outgoing
 from trionet.kernel.reference import make_reference
-from trionet.kernel.request import Request, State
+from trionet.kernel.request import Request
 from trionet.kernel.seams import Seams
 from trionet.kernel.single_node import SingleNode
 from trionet.message import Limits, snapshot_arguments
@@ -338,8 +338,7 @@ async def _wait_for_room(request: Request) -> None:
 
     def abort(_: object) -> trio.lowlevel.Abort:
         request.parked = None
-        request.state = State.DONE
-        request.target.inbox.leave_line(request)
+        request.target.inbox.withdraw(request)
         return trio.lowlevel.Abort.SUCCEEDED
 
     request.parked = trio.lowlevel.current_task()
@@ -363,8 +362,7 @@ class _Waiting:
             chain = find_circle(request)
             if chain is not None:
                 parent.waits_for = None
-                target.inbox.leave_line(request)
-                request.state = State.DONE
+                target.inbox.withdraw(request)
                 raise Deadlock(chain)
 
     def __exit__(self, *_: object) -> None:

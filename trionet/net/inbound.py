@@ -12,6 +12,7 @@ import trio
 
 from trionet.errors import BadMessage, CallError, DeadlineExceeded, ServiceExited
 from trionet.handle import Handle
+from trionet.kernel.calls import NO_KWARGS
 from trionet.kernel.request import Cut, Request, State
 from trionet.net.failures import encode_failure
 
@@ -46,8 +47,8 @@ class InboundSend(Request):
         return self.peer.incarnation
 
     def left_inbox(self) -> None:
-        """It was taken out of the inbox: the sender's window has room again."""
-        self.peer.consumed(self.target.handle.local, self.size)
+        """It was taken out of the inbox: the sender's window has room again, at once if it was withdrawn."""
+        self.peer.consumed(self.target.handle.local, self.size, at_once=self.state is State.DONE)
 
     def undeliverable(self, error: CallError) -> None:
         """It never reached a handler: the sending node has a dead letter."""
@@ -100,7 +101,10 @@ class InboundCall(InboundSend):
             self.cut_handler(why)
             return
         state = self.state
-        if state is not State.RUNNING:
+        if state is State.QUEUED:
+            self.target.inbox.withdraw(self)
+            self.args, self.kwargs, self.checks = (), NO_KWARGS, []
+        elif state is not State.RUNNING:
             self.state = State.DONE
         if why is Cut.CALLER:
             self._confirm()

@@ -282,10 +282,10 @@ class Peer:
             self.link.reply(session, self.codec.encode(value))
             self._pump.kick()
 
-    def consumed(self, target: int, size: int) -> None:
+    def consumed(self, target: int, size: int, *, at_once: bool = False) -> None:
         """A message left an inbox: its sender's window has room again."""
         if self.is_open:
-            self.link.consumed(target, 1, size)
+            self.link.consumed(target, 1, size, at_once=at_once)
             self._pump.kick()
 
     def report_undelivered(self, source: int, target: Handle, command: str, reason: str) -> None:

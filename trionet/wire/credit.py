@@ -7,9 +7,10 @@ Theory of operation.  A sender charges a message when it takes it; a receiver ch
 and gives credit only after it was taken out of the inbox.  So what the receiver has outstanding is never
 more than what the sender has, and a sender that keeps its own rule can never break the receiver's.
 
-Credit goes back in batches of half a window.  A sender that waits for no more than half a window has more
-than half of it outstanding, so that such a batch is certain to come.  One that waits for more says so
-(*want*, which may overtake large messages), and from then on gets credit whenever everything was taken.
+Credit goes back in batches of half a window; that of a message which was withdrawn goes back at once.  A
+sender that waits for no more than half a window has more than half of it outstanding, so that such a batch
+is certain to come.  One that waits for more says so (*want*, which may overtake large messages), and from
+then on gets credit whenever everything was taken.
 Credit that is left over is given back from time to time (:meth:`ReceiveWindows.sweep`), upon which both ends
 forget the account of an idle service.
 """
@@ -162,7 +163,7 @@ class ReceiveWindows:
         received.bytes += size
         return crowded
 
-    def take(self, target: int, messages: int, size: int) -> Credit | None:
+    def take(self, target: int, messages: int, size: int, *, at_once: bool = False) -> Credit | None:
         """Note that messages left the inbox; return the credit that is to be given now, if any.
 
         Raises:
@@ -176,7 +177,8 @@ class ReceiveWindows:
             raise ValueError(f"more was taken for service {target} than had come")
         received.taken_messages, received.taken_bytes = taken, taken_bytes
         if (
-            taken >= self._batch_messages
+            at_once
+            or taken >= self._batch_messages
             or taken_bytes >= self._batch_bytes
             or (received.wanted and taken == received.messages)
         ):

@@ -180,18 +180,19 @@ class Link(LinkMessages):
             self._times.acknowledge_later()
         self._delivered += messages
 
-    def consumed(self, target: int, messages: int, size: int) -> None:
+    def consumed(self, target: int, messages: int, size: int, *, at_once: bool = False) -> None:
         """Note that messages left the inbox of a service, or were never put there.
 
         Args:
             target: local id of the service.
             messages: how many.
             size: bytes of their payloads.
+            at_once: give the credit now, not in a batch: nobody knows when the next message leaves.
 
         Raises:
             ValueError: if it is more than what came.
         """
-        credit = self._receiver.windows.take(target, messages, size)
+        credit = self._receiver.windows.take(target, messages, size, at_once=at_once)
         if credit is not None:
             self._receiver.give([credit])
 
