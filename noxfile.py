@@ -161,7 +161,7 @@ def tests_lowest(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Run the benchmarks; they print a table and never fail for a slow machine."""
     install_package(session, "test")
-    session.run("python", "-m", "tests.benchmarks", *session.posargs)
+    session.run("python", "-m", "tests.benchmarks", *(session.posargs or ["speed"]))
 
 
 @nox.session

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import trio
 from rich.console import Console
@@ -11,12 +12,25 @@ from rich.table import Table
 from tests.benchmarks.failures import cancel_across, kill_and_freeze
 from tests.benchmarks.join import join
 from tests.benchmarks.scale import compare
+from tests.benchmarks.speed import comparison, report
+from tests.benchmarks.speed.machine import ROOT
+from tests.benchmarks.speed.measure import measure
+from tests.benchmarks.speed.results import Results
+from tests.benchmarks.speed.workloads import WORKLOADS
 
 _ROWS = (("memory", "KiB each", 1 / 1024), ("start", "s", 1.0), ("messages", "s", 1.0), ("stop", "s", 1.0))
+#: Columns of a table that is not written to a terminal.
+_WIDE = 160
 
 
-def idle(console: Console, services: int, messages: int) -> None:
+def _console() -> Console:
+    console = Console(soft_wrap=True)
+    return console if console.is_terminal else Console(soft_wrap=True, width=_WIDE)
+
+
+def idle(console: Console, chosen: argparse.Namespace) -> None:
     """Measure many idle services on one node beside raw Trio."""
+    services, messages = chosen.services, chosen.messages
     with console.status("measuring raw Trio, then trionet"):
         floor, trionet = compare(services, messages)
     table = Table(title=f"{services:,} idle services, {messages:,} messages among them")
@@ -28,18 +42,7 @@ def idle(console: Console, services: int, messages: int) -> None:
     console.print(table)
 
 
-def main() -> None:
-    """Read the command line and measure."""
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
-    parser.add_argument("what", nargs="?", default="idle", choices=("idle", "failures", "cancel", "join"))
-    parser.add_argument("--services", type=int, default=100_000, help="idle: how many services [%(default)s]")
-    parser.add_argument("--messages", type=int, default=1_000_000, help="idle: messages [%(default)s]")
-    parser.add_argument("--processes", type=int, default=64, help="join: how many processes [%(default)s]")
-    chosen = parser.parse_args()
-    console = Console(soft_wrap=True)
-    if chosen.what == "idle":
-        idle(console, chosen.services, chosen.messages)
-        return
+def _lines(console: Console, chosen: argparse.Namespace) -> None:
     with console.status("running"):
         if chosen.what == "failures":
             lines = trio.run(kill_and_freeze)
@@ -49,6 +52,56 @@ def main() -> None:
             lines = trio.run(join, chosen.processes)
     for line in lines:
         console.print(line, highlight=False)
+
+
+def _speed(console: Console, chosen: argparse.Namespace) -> None:
+    workloads = [each for each in WORKLOADS if each.key in (chosen.workloads or {each.key})]
+    results = measure(
+        workloads, repeats=chosen.repeats, scale=chosen.scale, peers=chosen.peers, package=chosen.package
+    )
+    if chosen.json is not None:
+        results.save(chosen.json)
+    report.show(console, results)
+
+
+def _compare(console: Console, chosen: argparse.Namespace) -> None:
+    comparison.show(console, Results.load(chosen.before), Results.load(chosen.after))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
+    kinds = parser.add_subparsers(required=True, dest="what")
+    kind = kinds.add_parser("speed", help="the workloads W1 to W10 beside their floors, and beside peers")
+    keys = sorted({each.key for each in WORKLOADS}, key=lambda key: int(key[1:]))
+    kind.add_argument(
+        "workloads", nargs="*", choices=[*keys, []], metavar="W", help=f"which [{' '.join(keys)}]"
+    )
+    kind.add_argument("--repeats", type=int, default=5, help="measurements of each contender [%(default)s]")
+    kind.add_argument("--scale", type=float, default=1.0, help="which part of the work to do [%(default)s]")
+    kind.add_argument("--peers", action="store_true", help="measure peers too, where they are installed")
+    kind.add_argument("--json", type=Path, help="also write the results to this file")
+    kind.add_argument("--package", type=Path, default=ROOT, help="folder of the checkout to measure")
+    kind.set_defaults(run=_speed)
+    kind = kinds.add_parser("compare", help="two files of `speed --json`: what changed beyond the noise")
+    kind.add_argument("before", type=Path)
+    kind.add_argument("after", type=Path)
+    kind.set_defaults(run=_compare)
+    kind = kinds.add_parser("idle", help="many idle services on one node")
+    kind.add_argument("--services", type=int, default=100_000, help="how many [%(default)s]")
+    kind.add_argument("--messages", type=int, default=1_000_000, help="messages among them [%(default)s]")
+    kind.set_defaults(run=idle)
+    kinds.add_parser("failures", help="processes that are killed and frozen").set_defaults(run=_lines)
+    kinds.add_parser("cancel", help="a cancellation that crosses two nodes").set_defaults(run=_lines)
+    kind = kinds.add_parser("join", help="many processes join one cluster")
+    kind.add_argument("--processes", type=int, default=64, help="how many [%(default)s]")
+    kind.set_defaults(run=_lines)
+    return parser
+
+
+def main() -> None:
+    """Read the command line and measure."""
+    chosen = _parser().parse_args()
+    chosen.run(_console(), chosen)
 
 
 if __name__ == "__main__":
