@@ -73,7 +73,7 @@ class Contender:
             returns figures, and raises if the work was not done right.
         args: more arguments.
         goals: what is expected of it.
-        share: which part of the workload's size it does, if it is much slower.
+        share: which part of the workload's size it does, if it is much slower or faster than the others.
         needs: the module that must be installed.
     """
 
@@ -103,9 +103,9 @@ class Workload:
     contenders: tuple[Contender, ...]
 
 
-def floor(function: str, *args: int | str) -> Contender:
+def floor(function: str, *args: int | str, share: float = 1.0) -> Contender:
     """The least that raw Trio needs."""
-    return Contender("raw Trio", "floor", function, args)
+    return Contender("raw Trio", "floor", function, args, share=share)
 
 
 def trionet(name: str, function: str, *args: int | str, goals: tuple[Goal, ...] = ()) -> Contender:

@@ -12,7 +12,7 @@ WORKLOADS: Final = (
         "local one-way, messages handled",
         200_000,
         (
-            floor("raw_local:one_way"),
+            floor("raw_local:one_way", share=5),
             trionet("def", "local:one_way", "plain", goals=(Goal("rate", 0.25),)),
             trionet("async", "local:one_way", "coroutine", goals=(Goal("rate", 0.15),)),
         ),
@@ -55,5 +55,47 @@ WORKLOADS: Final = (
             floor("raw_local:memory"),
             trionet("service", "local:memory", goals=(Goal("memory", 8.0, versus=""),)),
         ),
+    ),
+    Workload(
+        "W5",
+        "remote call, 16 B, in sequence",
+        5_000,
+        (
+            floor("raw_remote:call", 16),
+            trionet("def", "remote:call", 16, goals=(Goal("rate", 0.9), Goal("p99", 3.0, versus="p50"))),
+        ),
+    ),
+    Workload(
+        "W6",
+        "remote call, 16 B, 100 callers",
+        30_000,
+        (
+            floor("raw_remote:calls", 16, 100),
+            trionet("def", "remote:calls", 16, 100, goals=(Goal("rate", 0.35),)),
+        ),
+    ),
+    Workload(
+        "W6",
+        "remote call, 16 KiB, 100 callers",
+        10_000,
+        (
+            floor("raw_remote:calls", 16 * 1024, 100),
+            trionet("def", "remote:calls", 16 * 1024, 100, goals=(Goal("rate", 0.55),)),
+        ),
+    ),
+    Workload(
+        "W7",
+        "remote one-way, 16 B, messages handled",
+        100_000,
+        (
+            floor("raw_remote:one_way", 16, share=20),
+            trionet("def", "remote:one_way", 16, goals=(Goal("rate", 0.07),)),
+        ),
+    ),
+    Workload(
+        "W10",
+        "remote call, 16 B, while W7 runs on the link",
+        1_000,
+        (trionet("def", "remote:under_load", 16, goals=(Goal("p99", 10.0, versus="p50"),)),),
     ),
 )
