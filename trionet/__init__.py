@@ -58,6 +58,9 @@ from trionet.handle import Handle as Handle
 from trionet.kernel.command import BoundCommand as BoundCommand
 from trionet.kernel.command import Command as Command
 from trionet.kernel.command import command as command
+from trionet.kernel.consuming import StreamCall as StreamCall
+from trionet.kernel.consuming import StreamReader as StreamReader
+from trionet.kernel.consuming import StreamStatistics as StreamStatistics
 from trionet.kernel.context import RequestInfo as RequestInfo
 from trionet.kernel.context import current_request as current_request
 from trionet.kernel.dead_letters import DeadLetter as DeadLetter
@@ -73,6 +76,9 @@ from trionet.kernel.spec import spec as spec
 from trionet.kernel.statistics import HandlerStatistics as HandlerStatistics
 from trionet.kernel.statistics import NodeStatistics as NodeStatistics
 from trionet.kernel.statistics import ServiceStatistics as ServiceStatistics
+from trionet.kernel.stream import BoundStream as BoundStream
+from trionet.kernel.stream import Stream as Stream
+from trionet.kernel.stream import stream as stream
 from trionet.kernel.supervise import Restart as Restart
 from trionet.kernel.watch import Exit as Exit
 from trionet.kernel.watch import Watch as Watch
@@ -86,6 +92,7 @@ __all__ = [
     "BadArguments",
     "BadMessage",
     "BoundCommand",
+    "BoundStream",
     "CallError",
     "Cluster",
     "ClusterConfig",
@@ -137,6 +144,10 @@ __all__ = [
     "Settings",
     "Spec",
     "StartFailed",
+    "Stream",
+    "StreamCall",
+    "StreamReader",
+    "StreamStatistics",
     "Superseded",
     "TrionetError",
     "Watch",
@@ -149,6 +160,7 @@ __all__ = [
     "run",
     "setup_logging",
     "spec",
+    "stream",
     "value",
 ]
 

@@ -380,6 +380,27 @@ def snapshot(
     raise BadMessage(f"{path}: {reason}", False) from refused.__cause__
 
 
+def weighed_snapshot(
+    item: Any, label: str, limits: Limits, resolve: Callable[[Any], Any]
+) -> tuple[Any, list[Any], int]:
+    """Copy a value as :func:`snapshot` does, and tell also its weight in bytes.
+
+    Raises:
+        BadMessage: as :func:`snapshot` does.
+    """
+    walk = _Snapshot(limits, resolve)
+    try:
+        return walk.copy(item), walk.checks, limits.size - walk.weight
+    except Exception:  # the other walk finds out where
+        copied, checks = snapshot(item, label, limits, resolve)
+        return copied, checks, limits.size
+
+
+def weight_of_plain(item: Any) -> int:
+    """The weight of what :func:`is_plain` tells to be plain."""
+    return ITEM_WEIGHT + len(item) if type(item) is str else ITEM_WEIGHT
+
+
 def is_plain(item: Any) -> bool:
     """Tell at once that a value needs no copy: a scalar that is small and never changes."""
     kind = type(item)

@@ -25,13 +25,14 @@ from trionet.kernel.context import current_actor
 from trionet.kernel.dispatch import Worker
 from trionet.kernel.inbox import Inbox
 from trionet.kernel.outcomes import HandlerEnds, split_cancelled
+from trionet.kernel.request import Cut
 from trionet.kernel.watch import Exit, Watchers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from contextvars import Context
 
-    from trionet.kernel.command import Command
+    from trionet.kernel.declaration import Declaration
     from trionet.kernel.keeper import Keeper
     from trionet.kernel.node import Node
     from trionet.kernel.request import Request
@@ -97,7 +98,7 @@ class Actor(HandlerEnds):
         self.handle = handle
         self.spec: Spec[Any] = spec
         self.parent: Actor | None = parent
-        self.commands: dict[str, Command[Any, Any]] = spec.cls.__trionet_commands__
+        self.commands: dict[str, Declaration] = spec.cls.__trionet_commands__
         options = spec.cls.__trionet_options__
         self.concurrency: int = options.concurrency or node.config.concurrency
         self.inbox: Inbox = Inbox(options.inbox or node.config.inbox)
@@ -251,6 +252,9 @@ class Actor(HandlerEnds):
         self.life = Life.STOPPING
         self.stop_deadline = deadline
         self.close()
+        for request in tuple(self.handlers):
+            if self.commands[request.command].endless:
+                request.cut_handler(Cut.ENDLESS)
         self.wind_up()
 
     def wind_up(self) -> None:

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Coroutine
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
 
 import attrs
+
+from trionet.kernel.declaration import Declaration
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -127,7 +129,7 @@ class BoundCommand(Generic[P, R_co]):
         return f"<command {command_name(self._command)} of {self._peer!r}>"
 
 
-class Command(Generic[P, R_co]):
+class Command(Declaration, Generic[P, R_co]):
     """A declared command of a service class; made by :func:`command`.
 
     Attributes:
@@ -138,25 +140,20 @@ class Command(Generic[P, R_co]):
         abstract: whether it is declared for an interface, without a body.
     """
 
+    kind: ClassVar[str] = "@command"
+
     def __init__(
         self, function: Callable[..., Any], *, shielded: bool = False, deadline: float | None = None
     ) -> None:
-        if not inspect.isfunction(function):
-            raise TypeError(f"@command is for functions that are methods of a service, not {function!r}")
+        self.declare(function, deadline)
         if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
-            raise TypeError(f"{function.__qualname__} is a generator; a command returns or is a coroutine")
-        if function.__name__.startswith("_"):
-            raise TypeError(f"{function.__qualname__} is private by its name; a command is public")
-        if deadline is not None and not deadline > 0:
-            raise ValueError(f"the deadline of {function.__qualname__} must be above 0 seconds")
-        self.__doc__ = function.__doc__
-        self.__wrapped__ = function
-        self.name: str = function.__name__
+            raise TypeError(
+                f"{function.__qualname__} is a generator; a command returns or is a coroutine, "
+                "and @stream is for async generators"
+            )
         self.function = function
         self.shielded = shielded
-        self.deadline = deadline
-        self.abstract: bool = getattr(function, "__isabstractmethod__", False)
-        self.is_async: bool = inspect.iscoroutinefunction(function)
+        self.is_async = inspect.iscoroutinefunction(function)
 
     @overload
     def __get__(self, instance: None, owner: Any) -> Command[P, R_co]: ...
@@ -167,14 +164,6 @@ class Command(Generic[P, R_co]):
         if instance is None:
             return self
         return BoundCommand(instance, self)
-
-    def __repr__(self) -> str:
-        return f"<command {self.function.__qualname__}>"
-
-    def signature_text(self) -> str:
-        """The signature as a caller sees it, for error texts."""
-        parameters = list(inspect.signature(self.function).parameters.values())[1:]
-        return f"{self.name}{inspect.Signature([_unquoted(each) for each in parameters])}"
 
 
 def command_name(command: str | Command[Any, Any]) -> str:
@@ -188,18 +177,6 @@ def command_name(command: str | Command[Any, Any]) -> str:
     if isinstance(command, Command):
         return command.name
     raise TypeError(f"{command!r} is no command: expected its name, or its declaration as Greeter.greet")
-
-
-class _Bare(str):
-    """An annotation that was never evaluated, to be printed as it was written."""
-
-    __slots__ = ()
-    __repr__ = str.__str__
-
-
-def _unquoted(parameter: inspect.Parameter) -> inspect.Parameter:
-    written = parameter.annotation
-    return parameter.replace(annotation=_Bare(written)) if isinstance(written, str) else parameter
 
 
 class _Declare(Protocol):

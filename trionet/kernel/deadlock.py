@@ -44,7 +44,7 @@ def _waits_of_blockers(request: Request) -> list[Request] | None:
         handlers = list(actor.handlers)
     else:
         return None
-    waits = [handler.waits_for for handler in handlers]
+    waits = [handler.blocker() for handler in handlers]
     return None if None in waits else [each for each in waits if each is not None]
 
 

@@ -82,6 +82,8 @@ def defer() -> Reply:
     request = handling.get()
     if request is None or request.worker is None:
         raise RuntimeError("defer() is for handlers, while they run")
+    if request.is_stream:
+        raise RuntimeError(f"{request.command} is a stream: its reply is the end of the generator")
     if request.state is not State.RUNNING:
         raise RuntimeError(f"the reply of {request.command} was deferred already")
     actor = request.target

@@ -25,9 +25,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
-from trionet.errors import BadArguments, BadMessage, NoSuchCommand, ServiceExited
-from trionet.kernel.command import Command
+from trionet.errors import BadArguments, BadMessage, CallError, NoSuchCommand, ServiceExited
 from trionet.kernel.context import handling
+from trionet.kernel.declaration import Declaration
+from trionet.kernel.producing import begin
 from trionet.kernel.request import Cut, Request, State
 from trionet.message import check
 
@@ -149,7 +150,7 @@ class Worker:
         except StopIteration as stop:
             actor.returned(request, stop.value)
         except BaseException as error:
-            unfit = _bad_arguments(error, command)
+            unfit = _unfit(error, command)
             if unfit is None:
                 actor.raised(request, error)
             else:
@@ -182,13 +183,13 @@ def _refuse(actor: Actor, request: Request) -> None:
     actor.refused(request, NoSuchCommand(text, executed=False))
 
 
-def _first_step(request: Request, command: Command[Any, Any], instance: object) -> object:
+def _first_step(request: Request, command: Declaration, instance: object) -> object:
     handling.set(request)
     request.coroutine = coroutine = command.function(instance, *request.args, **request.kwargs)
     return coroutine.send(None)
 
 
-def _run_plain(request: Request, command: Command[Any, Any], instance: object) -> object:
+def _run_plain(request: Request, command: Declaration, instance: object) -> object:
     handling.set(request)
     try:
         return command.function(instance, *request.args, **request.kwargs)
@@ -196,16 +197,22 @@ def _run_plain(request: Request, command: Command[Any, Any], instance: object) -
         raise RuntimeError(f"{command.name} raised StopIteration") from error
 
 
-def _bad_arguments(error: BaseException, command: Command[Any, Any]) -> BadArguments | None:
-    """A TypeError that comes from no frame of the handler is about the arguments of the message."""
+def _unfit(error: BaseException, command: Declaration) -> CallError | None:
+    """What is wrong with a message whose handler could not be called; None for an error of a handler."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    if not isinstance(error, TypeError) or trace is None:
+    if trace is None or trace.tb_frame.f_code not in _CALLERS:
         return None
-    if trace.tb_frame.f_code not in (_first_step.__code__, _run_plain.__code__):
+    if isinstance(error, NoSuchCommand):
+        return error
+    if not isinstance(error, TypeError):
         return None
     return BadArguments(f"{error}; the command is {command.signature_text()}", executed=False)
+
+
+#: The code that calls handlers: what comes from none of their frames is about the message.
+_CALLERS: Final = (_first_step.__code__, _run_plain.__code__, begin.__code__)
 
 
 @types.coroutine

@@ -10,7 +10,7 @@ from contextvars import Context
 from difflib import get_close_matches
 from itertools import count
 from math import inf
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
@@ -32,6 +32,7 @@ from trionet.kernel.context import current_actor, handling
 from trionet.kernel.dead_letters import DeadLetter, DeadLetters
 from trionet.kernel.deadlines import Deadlines
 from trionet.kernel.deadlock import find_circle
+from trionet.kernel.declaration import Declaration
 from trionet.kernel.names import NameTable
 from trionet.kernel.network import Network, Outgoing
 from trionet.kernel.reference import make_reference
@@ -39,6 +40,10 @@ from trionet.kernel.request import Request
 from trionet.kernel.seams import Seams
 from trionet.kernel.single_node import SingleNode
 from trionet.message import Limits, snapshot_arguments
+
+if TYPE_CHECKING:
+    from trionet.kernel.consuming import StreamCall
+    from trionet.kernel.stream import Stream, StreamOptions
 
 #: Seconds after which a caller lets other tasks run, at the latest.
 SLICE: Final = 0.001
@@ -128,6 +133,18 @@ class Messaging:
         owner = self.local_names.owner(target) or self._nobody_named(target)
         return make_reference(self, owner.handle, reference.__trionet_interface__)
 
+    if TYPE_CHECKING:
+
+        def call_stream(
+            self,
+            target: Handle | str,
+            declared: str | Stream[Any, Any],
+            options: StreamOptions,
+            args: tuple[Any, ...],
+            kwargs: dict[str, Any],
+        ) -> StreamCall[Any]:
+            """Prepare to open a stream; it is in :class:`trionet.kernel.streaming.Streaming`."""
+
     # calls
 
     async def call_command(
@@ -146,7 +163,7 @@ class Messaging:
         parent = handling.get()
         deadline, enforced = self._deadline(command, where, options, parent)
         trace = next(self._traces) if parent is None else parent.trace
-        if parent is not None and not _drives_itself(parent):
+        if parent is not None and not drives_itself(parent):
             parent = None
         source = current_actor.get()
         if not isinstance(where, Actor):
@@ -165,7 +182,7 @@ class Messaging:
 
     def _deadline(
         self,
-        command: str | Command[Any, Any],
+        command: str | Declaration,
         where: Actor | Handle,
         options: CallOptions,
         parent: Request | None,
@@ -182,11 +199,12 @@ class Messaging:
             return callers, enforced
         return (own, True) if own < callers else (callers, enforced)
 
-    def _default_deadline(self, command: str | Command[Any, Any], where: Actor | Handle) -> float:
-        if isinstance(command, Command) and command.deadline is not None:
+    def _default_deadline(self, command: str | Declaration, where: Actor | Handle) -> float:
+        if isinstance(command, Declaration) and command.deadline is not None:
             return command.deadline
         if isinstance(where, Actor):
-            own: Command[Any, Any] | None = where.commands.get(command_name(command))
+            name = command if isinstance(command, str) else command.name
+            own: Declaration | None = where.commands.get(name)
             if own is not None and own.deadline is not None:
                 return own.deadline
             of_class: float | None = where.spec.cls.__trionet_options__.deadline
@@ -254,7 +272,7 @@ class Messaging:
         except CallError as error:
             self._dead_letter(target, command, args, kwargs, error)
             return
-        if parent is not None and _drives_itself(parent):
+        if parent is not None and drives_itself(parent):
             with _Waiting(parent, request):
                 await _wait_for_room(request)
         else:
@@ -315,7 +333,7 @@ class Messaging:
         self.dead_letters.add(DeadLetter(handle, target, command, args, kwargs, str(error)))
 
 
-def _drives_itself(parent: Request) -> bool:
+def drives_itself(parent: Request) -> bool:
     """Tell whether the current task is the one that the handler runs in, not a helper of it."""
     worker = parent.worker
     return worker is not None and worker.task is trio.lowlevel.current_task()

@@ -12,12 +12,12 @@ import trio
 from trionet.errors import NameTaken, NoSuchService
 from trionet.handle import Handle, check_name, is_local_name
 from trionet.kernel.actor import Actor
-from trionet.kernel.messaging import Messaging
 from trionet.kernel.names import Reserved
 from trionet.kernel.reference import target_of
+from trionet.kernel.streaming import Streaming
 
 
-class Naming(Messaging):
+class Naming(Streaming):
     """What a node needs for names."""
 
     def lookup(self, name: str) -> Handle | None:

@@ -19,6 +19,7 @@ from trionet.kernel.watch import Exit
 
 if TYPE_CHECKING:
     from trionet.kernel.actor import Actor
+    from trionet.kernel.feed import Feed
     from trionet.kernel.node import Node
     from trionet.kernel.request import Request
 
@@ -109,6 +110,9 @@ class Network(Cluster, Protocol):
 
     async def call(self, message: Outgoing) -> Any:
         """Call a service on another node and wait for the end of the call."""
+
+    def stream(self, message: Outgoing, feed: Feed) -> None:
+        """Open a stream of a service on another node, and become the source of the feed."""
 
     async def send(self, message: Outgoing) -> None:
         """Send to a service on another node; waits for room in the window."""

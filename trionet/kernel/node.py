@@ -17,6 +17,7 @@ from trionet.errors import NoSuchService
 from trionet.handle import Handle, check_name
 from trionet.kernel.actor import Actor, only_one
 from trionet.kernel.command import Command, command_name
+from trionet.kernel.consuming import StreamCall
 from trionet.kernel.lifecycle import Lifecycle
 from trionet.kernel.monitor import Monitor
 from trionet.kernel.network import Cluster, Network
@@ -25,6 +26,7 @@ from trionet.kernel.reference import make_reference, target_of
 from trionet.kernel.seams import Seams
 from trionet.kernel.service import Service
 from trionet.kernel.statistics import NodeStatistics, ServiceStatistics, measure
+from trionet.kernel.stream import Stream, StreamOptions
 from trionet.kernel.watch import Exit, Watch
 
 P = ParamSpec("P")
@@ -130,6 +132,21 @@ class Node(Lifecycle):
             BadMessage: if an argument is no value, or the message is too large.
         """
         self.send_command_nowait(target_of(target), command_name(command), args, kwargs)
+
+    @overload
+    def stream(
+        self, target: Any, stream: Stream[P, R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> StreamCall[R]: ...
+    @overload
+    def stream(self, target: Any, stream: str, /, *args: Any, **kwargs: Any) -> StreamCall[Any]: ...
+    def stream(self, target: Any, stream: Any, /, *args: Any, **kwargs: Any) -> StreamCall[Any]:
+        """Call a stream by address; ``async with`` opens it.
+
+        Args:
+            target: a reference, handle, name, or the text of a handle.
+            stream: the stream (``World.events``, which is typed) or its name.
+        """
+        return self.call_stream(target_of(target), stream, StreamOptions(), args, kwargs)
 
     def watch(self, target: Any) -> AbstractAsyncContextManager[Watch]:
         """Watch for the end of a service: ``async with node.watch(room) as exit: await exit.wait()``.

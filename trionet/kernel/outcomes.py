@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import logging
 
     from trionet.handle import Handle
-    from trionet.kernel.command import Command
+    from trionet.kernel.declaration import Declaration
     from trionet.kernel.node import Node
 
 
@@ -31,7 +31,7 @@ class HandlerEnds:
         node: Node
         handle: Handle
         handlers: dict[Request, None]
-        commands: dict[str, Command[Any, Any]]
+        commands: dict[str, Declaration]
         concurrency: int
         messages: int
         cpu_time: float

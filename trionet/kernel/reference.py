@@ -11,6 +11,9 @@ from typing import Any, Final, Protocol, cast
 
 from trionet.handle import Handle
 from trionet.kernel.command import DEFAULT_OPTIONS, BoundCommand, CallOptions, Command
+from trionet.kernel.consuming import StreamCall
+from trionet.kernel.declaration import Declaration
+from trionet.kernel.stream import Stream, StreamOptions
 from trionet.message import register_reference_class
 
 
@@ -26,6 +29,16 @@ class Messenger(Protocol):
         options: CallOptions = DEFAULT_OPTIONS,
     ) -> Coroutine[Any, Any, Any]:
         """Call and wait for the result."""
+
+    def call_stream(
+        self,
+        target: Handle | str,
+        declared: str | Stream[Any, Any],
+        options: StreamOptions,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> StreamCall[Any]:
+        """Prepare to open a stream."""
 
     def send_command(
         self, target: Handle | str, command: str, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -80,6 +93,16 @@ class Reference:
         """Send, if there is room."""
         self._node.send_command_nowait(self._target, command, args, kwargs)
 
+    def __trionet_stream__(
+        self,
+        declared: str | Stream[Any, Any],
+        options: StreamOptions,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> StreamCall[Any]:
+        """Prepare to open a stream."""
+        return self._node.call_stream(self._target, declared, options, args, kwargs)
+
     def __getattr__(self, name: str) -> Any:
         interface = self.__trionet_interface__
         if name.startswith("_"):
@@ -122,7 +145,7 @@ def make_reference(node: Messenger, target: Handle | str, interface: type | None
 
 
 def _reference_class(interface: type) -> type[Reference]:
-    commands = cast("dict[str, Command[Any, Any]]", interface.__dict__["__trionet_commands__"])
+    commands = cast("dict[str, Declaration]", interface.__dict__["__trionet_commands__"])
     body: dict[str, Any] = {
         **commands,
         "__slots__": (),

@@ -20,7 +20,7 @@ from trionet.handle import Handle
 from trionet.kernel.context import RequestInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import AsyncGenerator, Coroutine
     from contextvars import Context
 
     from trionet.kernel.actor import Actor
@@ -46,6 +46,7 @@ class Cut(enum.Enum):
     CALLER = "its caller was cancelled"
     DEADLINE = "its deadline passed"
     STOP = "its service ended"
+    ENDLESS = "its service stops, and it has no end of its own"
 
 
 class Request:
@@ -87,6 +88,8 @@ class Request:
     )
 
     one_way = True
+    #: Whether its handler gives one item after another.
+    is_stream = False
     #: Whether it came over a link, whose window it takes room in until it leaves the inbox.
     from_link = False
 
@@ -143,6 +146,14 @@ class Request:
         if self.shielded or self.state is not State.RUNNING or self.cut is not None:
             return inf  # of a handler that was cut, only what is shielded can still call
         return self.deadline
+
+    def blocker(self) -> Request | None:
+        """What the running handler's own task waits for; None if it can go on."""
+        return self.waits_for
+
+    def body(self) -> Coroutine[Any, Any, Any] | AsyncGenerator[Any, Any] | None:
+        """While running: the code of the handler, as its author wrote it."""
+        return self.coroutine
 
     def is_abandoned(self) -> bool:
         """Tell whether its handler still runs although its caller has gone."""

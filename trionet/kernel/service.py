@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine, MutableMapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, MutableMapping
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, ParamSpec, Self, TypeVar, overload
 from weakref import WeakValueDictionary
@@ -16,6 +17,9 @@ from attrs import field, validators
 from trionet.errors import DeadlineExceeded
 from trionet.handle import Handle
 from trionet.kernel.command import CallOptions, Command
+from trionet.kernel.consuming import OwnReader, StreamCall
+from trionet.kernel.declaration import Declaration
+from trionet.kernel.stream import Stream, StreamOptions
 
 if TYPE_CHECKING:
     from trionet.kernel.actor import Actor
@@ -68,7 +72,7 @@ class Service:
     """
 
     __trionet_options__: ClassVar[ServiceOptions] = ServiceOptions()
-    __trionet_commands__: ClassVar[dict[str, Command[Any, Any]]] = {}
+    __trionet_commands__: ClassVar[dict[str, Declaration]] = {}
     _trionet_actor: Actor | None = None
 
     def __init_subclass__(
@@ -188,6 +192,16 @@ class Service:
         """Send a command by address; as :meth:`trionet.Node.send`."""
         return self.node.send(target, command, *args, **kwargs)
 
+    @overload
+    def stream(
+        self, target: Any, stream: Stream[P, R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> StreamCall[R]: ...
+    @overload
+    def stream(self, target: Any, stream: str, /, *args: Any, **kwargs: Any) -> StreamCall[Any]: ...
+    def stream(self, target: Any, stream: Any, /, *args: Any, **kwargs: Any) -> StreamCall[Any]:
+        """Call a stream by address; as :meth:`trionet.Node.stream`."""
+        return self.node.stream(target, stream, *args, **kwargs)
+
     async def start(
         self,
         what: Spec[S] | Callable[[], S],
@@ -236,6 +250,16 @@ class Service:
         text = f"{command.name} of {type(self).__qualname__} ran out of time and was cancelled"
         raise DeadlineExceeded(text, executed=True)
 
+    def __trionet_stream__(
+        self,
+        declared: Stream[Any, Any],
+        options: StreamOptions,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> StreamCall[Any]:
+        """Run the generator in place, also one of a base class by way of ``super()``."""
+        return StreamCall(partial(_own_reader, declared.generator(self, *args, **kwargs)))
+
     def __trionet_send__(
         self, command: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Coroutine[Any, Any, None]:
@@ -257,6 +281,10 @@ class Service:
         return cls.teardown is not Service.teardown
 
 
+async def _own_reader(generator: AsyncGenerator[Any, None]) -> OwnReader:
+    return OwnReader(generator)
+
+
 class _ServiceLog(logging.LoggerAdapter[logging.Logger]):
     """Puts handle and name of the service into each record."""
 
@@ -268,14 +296,22 @@ class _ServiceLog(logging.LoggerAdapter[logging.Logger]):
         return msg, kwargs
 
 
-def _collect_commands(cls: type[Service]) -> dict[str, Command[Any, Any]]:
-    found: dict[str, Command[Any, Any]] = {}
+def _collect_commands(cls: type[Service]) -> dict[str, Declaration]:
+    found: dict[str, Declaration] = {}
     for base in reversed(cls.__mro__):
         for name, each in vars(base).items():
-            if isinstance(each, Command):
-                if name in vars(Service):
-                    raise TypeError(f"{base.__qualname__}.{name} is a command, but hides Service.{name}")
-                found[name] = each
-            elif name in found:
-                raise TypeError(f"{base.__qualname__}.{name} overrides a command, but is not declared as one")
+            if not isinstance(each, Declaration):
+                if name in found:
+                    what = "a stream" if found[name].is_stream else "a command"
+                    raise TypeError(
+                        f"{base.__qualname__}.{name} overrides {what}, but is not declared as one"
+                    )
+                continue
+            what = "a stream" if each.is_stream else "a command"
+            if name in vars(Service):
+                raise TypeError(f"{base.__qualname__}.{name} is {what}, but hides Service.{name}")
+            if name in found and found[name].is_stream is not each.is_stream:
+                other = "a command" if each.is_stream else "a stream"
+                raise TypeError(f"{base.__qualname__}.{name} is {what}, but overrides {other}")
+            found[name] = each
     return found

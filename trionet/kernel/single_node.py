@@ -22,6 +22,7 @@ from trionet.kernel.watch import Exit
 
 if TYPE_CHECKING:
     from trionet.kernel.actor import Actor
+    from trionet.kernel.feed import Feed
     from trionet.kernel.node import Node
 
 
@@ -40,6 +41,10 @@ class SingleNode:
         self._down(f"harbor {harbor}")
 
     async def call(self, message: Outgoing) -> Any:
+        """There is no other node."""
+        self._down(str(message.target))
+
+    def stream(self, message: Outgoing, feed: Feed) -> None:
         """There is no other node."""
         self._down(str(message.target))
 

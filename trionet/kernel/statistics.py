@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Coroutine, Iterator
+from collections.abc import AsyncGenerator, Coroutine, Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -122,17 +122,22 @@ def _handler(request: Request) -> HandlerStatistics:
         request.source_handle(),
         request.since,
         request.is_abandoned(),
-        tuple(stack_of(request.coroutine)),
+        tuple(stack_of(request.body())),
     )
 
 
-def stack_of(coroutine: Coroutine[Any, Any, Any] | None) -> Iterator[str]:
-    """The lines of code where a suspended coroutine and those that it awaits stand."""
-    awaited: Any = coroutine
+def stack_of(body: Coroutine[Any, Any, Any] | AsyncGenerator[Any, Any] | None) -> Iterator[str]:
+    """The lines of code where a suspended coroutine or generator and those that it awaits stand."""
+    awaited: Any = body
     while awaited is not None:
-        frame: FrameType | None = getattr(awaited, "cr_frame", None) or getattr(awaited, "gi_frame", None)
+        frame: FrameType | None = _attribute(awaited, "cr_frame", "gi_frame", "ag_frame")
         if frame is None:
             return
         summary = traceback.extract_stack(frame, limit=1)[0]
         yield f'File "{summary.filename}", line {summary.lineno}, in {summary.name}: {summary.line}'
-        awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "gi_yieldfrom", None)
+        awaited = _attribute(awaited, "cr_await", "gi_yieldfrom", "ag_await")
+
+
+def _attribute(thing: object, *names: str) -> Any:
+    """The first of some attributes that is there and not None."""
+    return next((each for name in names if (each := getattr(thing, name, None)) is not None), None)

@@ -14,9 +14,18 @@ import trio
 
 from trionet.cluster_config import ClusterConfig
 from trionet.cluster_events import ClusterEvent, Leaving
-from trionet.errors import ClusterError, ConfigError, HarborTaken, MasterUnreachable, NodeDown, Superseded
+from trionet.errors import (
+    CallError,
+    ClusterError,
+    ConfigError,
+    HarborTaken,
+    MasterUnreachable,
+    NodeDown,
+    Superseded,
+)
 from trionet.handle import Handle
 from trionet.kernel.event_streams import EventStreams
+from trionet.kernel.feed import Feed
 from trionet.kernel.network import Outgoing
 from trionet.kernel.reference import make_reference
 from trionet.kernel.service import SERVICE_CLASSES
@@ -259,6 +268,14 @@ class Harbor:
         if message.enforced:
             self.node.deadlines.add(call)
         return await call.outcome()
+
+    def stream(self, message: Outgoing, feed: Feed) -> None:
+        """Open a stream of a service on another node.
+
+        Raises:
+            CallError: always; streams do not cross nodes yet.
+        """
+        raise CallError(f"{message.target} is on another node, which streams do not reach", executed=False)
 
     async def send(self, message: Outgoing) -> None:
         """Send to a service on another node.

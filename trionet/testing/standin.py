@@ -6,7 +6,7 @@ Duty: make one from its interface, with answers that the test chooses.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from typing import Any, TypeVar
 
 import attrs
@@ -14,8 +14,10 @@ import attrs
 from trionet.handle import Handle
 from trionet.kernel.command import Command
 from trionet.kernel.context import handling
+from trionet.kernel.declaration import Declaration
 from trionet.kernel.service import Service
 from trionet.kernel.spec import Spec
+from trionet.kernel.stream import Stream
 
 S = TypeVar("S", bound=Service)
 
@@ -47,7 +49,8 @@ def stand_in(
         received: a list to which each message is appended that it receives.
         answers: by the name of the command: an exception, which is raised; something to call, which is called
             with the arguments, and awaited if it is async; any other value, which is returned.  A command
-            without an answer returns None.
+            without an answer returns None.  Of a stream, that value is what it iterates over, and a stream
+            without an answer ends at once.
 
     Returns:
         What ``start`` takes.
@@ -63,22 +66,22 @@ def stand_in(
         known = ", ".join(sorted(commands))
         raise TypeError(f"{', '.join(unknown)}: no command of {interface.__qualname__} (commands: {known})")
     body: dict[str, Any] = {
-        name: _command(command, answers.get(name), received) for name, command in commands.items()
+        name: _declared(each, answers.get(name), received) for name, each in commands.items()
     }
     body |= {"__init__": Service.__init__, "setup": Service.setup, "teardown": Service.teardown}
     body["__module__"] = interface.__module__
     return Spec(type(f"StandInFor{interface.__name__}", (interface,), body))
 
 
-def _command(command: Command[Any, Any], answer: Any, received: list[Received] | None) -> Command[Any, Any]:
-    signature = inspect.signature(command.function)
+def _declared(declared: Declaration, answer: Any, received: list[Received] | None) -> Declaration:
+    signature = inspect.signature(declared.__wrapped__)
 
     async def handler(self: Service, *args: Any, **kwargs: Any) -> Any:
         signature.bind(self, *args, **kwargs)
         request = handling.get()
         if received is not None:
             source = None if request is None else request.source_handle()
-            received.append(Received(command.name, args, kwargs, source))
+            received.append(Received(declared.name, args, kwargs, source))
         if isinstance(answer, BaseException):
             raise answer
         if not callable(answer):
@@ -86,6 +89,18 @@ def _command(command: Command[Any, Any], answer: Any, received: list[Received] |
         result = answer(*args, **kwargs)
         return await result if inspect.isawaitable(result) else result
 
-    handler.__name__ = command.name
-    handler.__doc__ = command.__doc__
-    return Command(handler, shielded=command.shielded, deadline=command.deadline)
+    async def generator(self: Service, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        items = await handler(self, *args, **kwargs)
+        if isinstance(items, AsyncIterable):
+            async for item in items:
+                yield item
+        else:
+            for item in items or ():
+                yield item
+
+    method = generator if declared.is_stream else handler
+    method.__name__ = declared.name
+    method.__doc__ = declared.__doc__
+    if isinstance(declared, Stream):
+        return Stream(method, endless=declared.endless, deadline=declared.deadline, buffer=declared.buffer)
+    return Command(method, shielded=declared.shielded, deadline=declared.deadline)

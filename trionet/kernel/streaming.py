@@ -1,0 +1,91 @@
+"""How a stream is opened: its call is handed over as any other, and its items come through a feed.
+
+Duty: the part of a node that opens streams.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import trio
+
+from trionet.errors import DeadlineExceeded, NoSuchCommand
+from trionet.handle import Handle
+from trionet.kernel.actor import Actor
+from trionet.kernel.command import CallOptions
+from trionet.kernel.consuming import BUFFER, BUFFER_BYTES, FedReader, StreamCall
+from trionet.kernel.context import current_actor, handling
+from trionet.kernel.feed import Feed
+from trionet.kernel.messaging import Messaging, drives_itself
+from trionet.kernel.network import Outgoing
+from trionet.kernel.producing import LocalStream
+from trionet.kernel.request import Request
+from trionet.kernel.stream import Stream, StreamOptions, stream_name
+from trionet.message import snapshot_arguments
+
+
+class Streaming(Messaging):
+    """What a node needs for streams."""
+
+    def call_stream(
+        self,
+        target: Handle | str,
+        declared: str | Stream[Any, Any],
+        options: StreamOptions,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> StreamCall[Any]:
+        """Prepare to open a stream; see :class:`StreamCall`."""
+        stream_name(declared)
+        return StreamCall(partial(self._open_stream, target, declared, options, args, kwargs))
+
+    async def _open_stream(
+        self,
+        target: Handle | str,
+        declared: str | Stream[Any, Any],
+        options: StreamOptions,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> FedReader:
+        name = stream_name(declared)
+        args, kwargs, checks = snapshot_arguments(args, kwargs, self.limits, self.resolve_reference)
+        await self._breathe()
+        where = self.locate(target)
+        parent = handling.get()
+        deadline, enforced = self._deadline(declared, where, CallOptions(options.deadline), parent)
+        trace = next(self._traces) if parent is None else parent.trace
+        opener = parent if parent is not None and drives_itself(parent) else None
+        feed = Feed(_items(options, declared), options.buffer_bytes or BUFFER_BYTES)
+        source = current_actor.get()
+        if isinstance(where, Actor):
+            request = LocalStream(source, where, name, args, kwargs, checks, trace)
+            self._begin_local(request, feed, opener)
+            what = f"{name} of {where.describe()}"
+        else:
+            message = Outgoing(source, where, name, args, kwargs, deadline, enforced, trace, opener)
+            self.network.stream(message, feed)
+            what = f"{name} of {where}"
+        reader = FedReader(feed, what, self._breathe, opener)
+        with trio.CancelScope(deadline=deadline if enforced else float("inf")) as scope:
+            await reader.opened()
+        if scope.cancelled_caught:
+            assert feed.source is not None
+            raise DeadlineExceeded(f"{what} had not begun at its deadline", feed.source.executed)
+        return reader
+
+    def _begin_local(self, request: LocalStream, feed: Feed, opener: Request | None) -> None:
+        actor = request.target
+        known = actor.commands.get(request.command)
+        if known is not None and not known.is_stream:
+            text = f"{actor.describe()} has no stream {request.command!r}: it is a command, to be awaited"
+            raise NoSuchCommand(text, executed=False)
+        feed.source = request
+        request.begin(next(self._sessions), feed, opener)
+        self._hand_over(request, actor, request.source)
+
+
+def _items(options: StreamOptions, declared: str | Stream[Any, Any]) -> int:
+    if options.buffer is not None:
+        return options.buffer
+    return (declared.buffer if isinstance(declared, Stream) else None) or BUFFER
