@@ -67,6 +67,10 @@ from trionet.kernel.dead_letters import DeadLetter as DeadLetter
 from trionet.kernel.dead_letters import DeadLetters as DeadLetters
 from trionet.kernel.deferred import Reply as Reply
 from trionet.kernel.deferred import defer as defer
+from trionet.kernel.gathering import Outcome as Outcome
+from trionet.kernel.gathering import Selection as Selection
+from trionet.kernel.gathering import gather as gather
+from trionet.kernel.gathering import select as select
 from trionet.kernel.network import Cluster as Cluster
 from trionet.kernel.node import Node as Node
 from trionet.kernel.node import open_node as open_node
@@ -129,11 +133,13 @@ __all__ = [
     "NodeStatistics",
     "NodeStopping",
     "NodeUp",
+    "Outcome",
     "Override",
     "RemoteError",
     "Reply",
     "RequestInfo",
     "Restart",
+    "Selection",
     "Service",
     "ServiceBusy",
     "ServiceConfig",
@@ -155,9 +161,11 @@ __all__ = [
     "command",
     "current_request",
     "defer",
+    "gather",
     "load_settings",
     "open_node",
     "run",
+    "select",
     "setup_logging",
     "spec",
     "stream",

@@ -1,6 +1,6 @@
-"""Who is running: the service and the request of the current task.
+"""Who is running: the service, the request and the branch of the current task.
 
-Duty: two context variables and what is read from them.  A handler runs in a context of its own, and
+Duty: three context variables and what is read from them.  A handler runs in a context of its own, and
 tasks that it starts inherit it.
 """
 
@@ -16,9 +16,11 @@ from trionet.handle import Handle
 if TYPE_CHECKING:
     from trionet.kernel.actor import Actor
     from trionet.kernel.request import Request
+    from trionet.kernel.together import Branch
 
 current_actor: Final[ContextVar[Actor | None]] = ContextVar("trionet.actor", default=None)
 handling: Final[ContextVar[Request | None]] = ContextVar("trionet.request", default=None)
+branch: Final[ContextVar[Branch | None]] = ContextVar("trionet.branch", default=None)
 
 
 @attrs.frozen

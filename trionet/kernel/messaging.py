@@ -39,6 +39,7 @@ from trionet.kernel.reference import make_reference
 from trionet.kernel.request import Request
 from trionet.kernel.seams import Seams
 from trionet.kernel.single_node import SingleNode
+from trionet.kernel.together import Branch, waiter_for
 from trionet.message import Limits, snapshot_arguments
 
 if TYPE_CHECKING:
@@ -163,21 +164,21 @@ class Messaging:
         parent = handling.get()
         deadline, enforced = self._deadline(command, where, options, parent)
         trace = next(self._traces) if parent is None else parent.trace
-        if parent is not None and not drives_itself(parent):
-            parent = None
+        waiter = None if parent is None else waiter_for(parent)
         source = current_actor.get()
         if not isinstance(where, Actor):
+            handler = None if waiter is None else parent
             return await self.network.call(
-                Outgoing(source, where, name, args, kwargs, deadline, enforced, trace, parent)
+                Outgoing(source, where, name, args, kwargs, deadline, enforced, trace, handler)
             )
         request = LocalCall(source, where, name, args, kwargs, checks, trace)
         request.prepare(next(self._sessions), deadline)
         self._hand_over(request, where, source)
         if enforced:
             self.deadlines.add(request)
-        if parent is None:
+        if waiter is None:
             return await request.outcome()
-        with _Waiting(parent, request):
+        with _Waiting(waiter, request):
             return await request.outcome()
 
     def _deadline(
@@ -272,11 +273,12 @@ class Messaging:
         except CallError as error:
             self._dead_letter(target, command, args, kwargs, error)
             return
-        if parent is not None and drives_itself(parent):
-            with _Waiting(parent, request):
-                await _wait_for_room(request)
-        else:
+        waiter = None if parent is None else waiter_for(parent)
+        if waiter is None:
             await _wait_for_room(request)
+        else:
+            with _Waiting(waiter, request):
+                await _wait_for_room(request)
 
     def send_command_nowait(
         self, target: Handle | str, command: str, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -333,12 +335,6 @@ class Messaging:
         self.dead_letters.add(DeadLetter(handle, target, command, args, kwargs, str(error)))
 
 
-def drives_itself(parent: Request) -> bool:
-    """Tell whether the current task is the one that the handler runs in, not a helper of it."""
-    worker = parent.worker
-    return worker is not None and worker.task is trio.lowlevel.current_task()
-
-
 def _is_within(parent: Request) -> bool:
     """Tell whether the current task ends with the handler; a helper of the service does not."""
     worker = parent.worker
@@ -364,24 +360,24 @@ async def _wait_for_room(request: Request) -> None:
 
 
 class _Waiting:
-    """While a handler's own task waits for a request; entering refuses to close a circle."""
+    """While somebody waits for a request; entering refuses to close a circle."""
 
-    __slots__ = ("parent", "request")
+    __slots__ = ("request", "waiter")
 
-    def __init__(self, parent: Request, request: Request) -> None:
-        self.parent = parent
+    def __init__(self, waiter: Request | Branch, request: Request) -> None:
+        self.waiter = waiter
         self.request = request
 
     def __enter__(self) -> None:
-        parent, request = self.parent, self.request
-        parent.waits_for = request
+        waiter, request = self.waiter, self.request
+        waiter.waits_for = request
         target = request.target
         if len(target.handlers) >= target.concurrency:
             chain = find_circle(request)
             if chain is not None:
-                parent.waits_for = None
+                waiter.waits_for = None
                 target.inbox.withdraw(request)
                 raise Deadlock(chain)
 
     def __exit__(self, *_: object) -> None:
-        self.parent.waits_for = None
+        self.waiter.waits_for = None

@@ -30,6 +30,7 @@ from trionet.message import is_plain, weighed_snapshot, weight_of_plain
 if TYPE_CHECKING:
     from trionet.kernel.feed import Feed
     from trionet.kernel.stream import Stream
+    from trionet.kernel.together import Together
 
 #: Items that a producer hands over without waiting before it lets other tasks run.
 FAIR_ITEMS: Final = 100
@@ -151,7 +152,7 @@ class LocalStream(Producing):
         helpers = any(nursery.child_tasks for nursery in opener.worker.task.child_nurseries)
         return None if helpers else opener
 
-    def blocker(self) -> Request | None:
+    def blocker(self) -> Request | Together | None:
         """What the handler's own task waits for; a consumer who got helpers meanwhile may take items."""
         return self.consumer() if self.waits_for is self.opener else self.waits_for
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from trionet.kernel.actor import Actor
     from trionet.kernel.dispatch import Worker
+    from trionet.kernel.together import Together
 
 
 class State(enum.Enum):
@@ -62,7 +63,7 @@ class Request:
         worker: while running: the task that drives the handler, and its scope.
         context: while running: the context variables of the handler.
         coroutine: while running: the handler.
-        waits_for: while the handler's own task waits on another request: that request.
+        waits_for: while the handler's own task waits on other requests: that one, or several together.
         parked: the task that waits: for room (a send), for the end (a call).
     """
 
@@ -119,7 +120,7 @@ class Request:
         self.worker: Worker | None = None
         self.context: Context | None = None
         self.coroutine: Coroutine[Any, Any, Any] | None = None
-        self.waits_for: Request | None = None
+        self.waits_for: Request | Together | None = None
         self.parked: trio.lowlevel.Task | None = None
 
     def __repr__(self) -> str:
@@ -147,7 +148,7 @@ class Request:
             return inf  # of a handler that was cut, only what is shielded can still call
         return self.deadline
 
-    def blocker(self) -> Request | None:
+    def blocker(self) -> Request | Together | None:
         """What the running handler's own task waits for; None if it can go on."""
         return self.waits_for
 

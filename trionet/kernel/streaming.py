@@ -17,11 +17,12 @@ from trionet.kernel.command import CallOptions
 from trionet.kernel.consuming import BUFFER, BUFFER_BYTES, FedReader, StreamCall
 from trionet.kernel.context import current_actor, handling
 from trionet.kernel.feed import Feed
-from trionet.kernel.messaging import Messaging, drives_itself
+from trionet.kernel.messaging import Messaging
 from trionet.kernel.network import Outgoing
 from trionet.kernel.producing import LocalStream
 from trionet.kernel.request import Request
 from trionet.kernel.stream import Stream, StreamOptions, stream_name
+from trionet.kernel.together import drives_itself
 from trionet.message import snapshot_arguments
 
 

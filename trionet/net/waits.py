@@ -20,6 +20,7 @@ import trio
 
 from trionet.errors import CallError
 from trionet.kernel.request import Request, State
+from trionet.kernel.together import Together
 from trionet.net.desk import CHAIN, Chain, Hops
 from trionet.net.outbound import OutboundCall, Stage
 
@@ -97,12 +98,16 @@ class LongWaits:
                 return lines, False
             if handler is not current:
                 lines.append(_describe(handler))
-            if handler.waits_for is None:
-                call = self._call_of(handler)
-                assert call is not None
-                more, is_circle = await self._follow(call, hops)
-                return lines + more, is_circle
-            current = handler.waits_for
+            here = _first_wait(handler.waits_for)
+            if here is not None:
+                current = here
+                continue
+            call = self._call_of(handler)
+            if call is None:
+                lines[-1] += f" ({handler.state.value})"
+                return lines, False
+            more, is_circle = await self._follow(call, hops)
+            return lines + more, is_circle
 
     async def _follow(self, call: OutboundCall, hops: Hops) -> Chain:
         """What a call to another node waits for, as that node tells."""
@@ -139,6 +144,13 @@ class LongWaits:
                 if call.message.parent is handler:
                     return call
         return None
+
+
+def _first_wait(wait: Request | Together | None) -> Request | None:
+    """One of the requests of this node that somebody waits for, if there is any."""
+    while isinstance(wait, Together):
+        wait = next(iter(wait.waits() or ()), None)
+    return wait
 
 
 def _describe(request: Request) -> str:
