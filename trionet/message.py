@@ -29,8 +29,11 @@ C = TypeVar("C", bound=type)
 
 #: Largest integer that may travel, in bits.
 MAX_INT_BITS: Final = 4096
-#: What each item of a container and each scalar weighs, in bytes, besides its text.
+#: What each item of a container weighs, in bytes, besides its text.
 ITEM_WEIGHT: Final = 8
+#: What a container weighs besides, and every value but None, bool, int, float, str and bytes: so much more
+#: memory and time does it take.  A value of a declared class weighs it twice.
+PART_WEIGHT: Final = 56
 #: Steps that the path to something refused may have in an error text.
 MOST_STEPS: Final = 100
 _SMALL_INT: Final = 1 << 62
@@ -43,7 +46,9 @@ class Limits:
     """How large a message may be.
 
     Args:
-        size: weight of a message in bytes: the UTF-8 of its text, its bytes, and 8 for each item.
+        size: weight of a message in bytes: the UTF-8 of its text, its bytes, 8 for each item of a container,
+            and 56 for each container and for each value that is not None, bool, int, float, str or bytes,
+            112 for one of a declared class.
         depth: how many containers may be nested.
     """
 
@@ -63,6 +68,7 @@ class ValueClass:
         fields: the attrs fields that travel, by name; empty for an enum.
         frozen: whether its instances never change, so that they may be shared.
         checked: whether any field has a validator, so that a receiver has something to check.
+        text: bytes of the names that travel with an instance.
     """
 
     cls: Any
@@ -72,6 +78,7 @@ class ValueClass:
     fields: tuple[attrs.Attribute[Any], ...]
     frozen: bool
     checked: bool
+    text: int
 
 
 _BY_NAME: Final[dict[str, ValueClass]] = {}
@@ -109,7 +116,7 @@ def value(
         _BY_NAME[info.name] = info
         _BY_CLASS[cls] = info
         _COPIERS[cls] = {
-            "enum": _Snapshot.copy_share,
+            "enum": _Snapshot.copy_enum,
             "record": _Snapshot.copy_record,
             "exception": _Snapshot.copy_exception,
         }[info.kind]
@@ -133,7 +140,8 @@ def _describe(cls: type, name: str, unknown: Literal["refuse", "drop"]) -> Value
         raise TypeError(f"{cls!r} is no class")
     kind: Literal["enum", "record", "exception"]
     if issubclass(cls, enum.Enum):
-        return ValueClass(cls, name, "enum", unknown, (), frozen=True, checked=False)
+        text = len(name.encode()) + max(len(each.encode()) for each in ("", *cls.__members__))
+        return ValueClass(cls, name, "enum", unknown, (), frozen=True, checked=False, text=text)
     if issubclass(cls, Exception):
         kind = "exception"
     elif attrs.has(cls):
@@ -143,7 +151,8 @@ def _describe(cls: type, name: str, unknown: Literal["refuse", "drop"]) -> Value
     fields: tuple[attrs.Attribute[Any], ...] = attrs.fields(cls) if attrs.has(cls) else ()
     frozen = attrs.has(cls) and attrs.inspect(cls).is_frozen
     checked = any(field.validator is not None for field in fields)
-    return ValueClass(cls, name, kind, unknown, fields, frozen, checked)
+    text = sum(len(each.encode()) for each in (name, *(field.name for field in fields)))
+    return ValueClass(cls, name, kind, unknown, fields, frozen, checked, text)
 
 
 # --- the copy ---------------------------------------------------------------------------------------
@@ -160,13 +169,23 @@ def _keep(reference: Any) -> Any:
 class _Snapshot:
     """One walk over one value."""
 
-    __slots__ = ("checks", "depth", "resolve", "weight")
+    __slots__ = ("checks", "depth", "limits", "resolve", "weight")
 
     def __init__(self, limits: Limits, resolve: Callable[[Any], Any]) -> None:
+        self.limits = limits
         self.weight = limits.size
         self.depth = limits.depth
         self.resolve = resolve
         self.checks: list[Any] = []
+
+    def whole(self, item: Any, label: str) -> Any:
+        """Copy one of the values of a message, or raise BadMessage."""
+        try:
+            return self.copy(item)
+        except Exception as error:
+            refused = _refusal(error)
+        path, reason = _locate(item, label, refused, self.limits, self.resolve)
+        raise BadMessage(f"{path}: {reason}", False) from refused.__cause__
 
     def copy(self, item: Any) -> Any:
         copier = _COPIERS.get(type(item))
@@ -180,7 +199,7 @@ class _Snapshot:
             raise _Refused("larger than a message may be")
 
     def enter(self, items: int) -> None:
-        self.weigh(ITEM_WEIGHT * (items + 1))
+        self.weigh(ITEM_WEIGHT * items + PART_WEIGHT)
         self.depth -= 1
         if self.depth < 0:
             raise _Refused("nested deeper than a message may be")
@@ -190,12 +209,20 @@ class _Snapshot:
     def copy_share(self, item: Any) -> Any:
         return item
 
+    def copy_part(self, item: Any) -> Any:
+        self.weigh(PART_WEIGHT)
+        return item
+
+    def copy_enum(self, item: enum.Enum) -> enum.Enum:
+        self.weigh(2 * PART_WEIGHT + _BY_CLASS[type(item)].text)
+        return item
+
     def copy_integer(self, item: int) -> int:
         if not -_SMALL_INT < item < _SMALL_INT:
             bits = item.bit_length()
             if bits > MAX_INT_BITS:
                 raise _Refused(f"int of {bits} bits, more than {MAX_INT_BITS}")
-            self.weigh(bits // 8)
+            self.weigh(PART_WEIGHT + bits // 8)
         return item
 
     def copy_text(self, item: str) -> str:
@@ -213,19 +240,24 @@ class _Snapshot:
         return item
 
     def copy_decimal(self, item: Decimal) -> Decimal:
-        self.weigh(len(item.as_tuple().digits))
+        self.weigh(PART_WEIGHT + len(item.as_tuple().digits))
         return item
 
     def copy_moment(self, item: dt.datetime) -> dt.datetime:
         offset = item.utcoffset()
         if offset is None:
             raise _Refused("datetime without a time zone")
+        self.weigh(PART_WEIGHT)
         if item.tzinfo is dt.UTC:
             return item
         return item.replace(tzinfo=dt.timezone(offset), fold=0)
 
     def copy_reference(self, item: Any) -> Any:
-        return self.resolve(item)
+        resolved = self.resolve(item)
+        target, interface = resolved.__trionet_reference__()
+        text = len(interface or "") + (len(target) if type(target) is str else PART_WEIGHT)
+        self.weigh(PART_WEIGHT + text)
+        return resolved
 
     # containers
 
@@ -267,7 +299,8 @@ class _Snapshot:
 
     def copy_record(self, item: Any) -> Any:
         info = _BY_CLASS[type(item)]
-        self.enter(len(info.fields))
+        self.enter(2 * len(info.fields))
+        self.weigh(PART_WEIGHT + info.text)
         copied = self._fields(info, item)
         self.depth += 1
         if info.frozen and all(getattr(item, k) is v for k, v in copied.items()):
@@ -276,7 +309,8 @@ class _Snapshot:
 
     def copy_exception(self, item: Exception) -> Any:
         info = _BY_CLASS[type(item)]
-        self.enter(len(item.args) + len(info.fields))
+        self.enter(len(item.args) + 2 * len(info.fields) + 2 * len(vars(item)))
+        self.weigh(PART_WEIGHT + info.text)
         fields = self._fields(info, item)
         args = tuple([self.copy(each) for each in item.args])
         state = {self.copy(key): self.copy(each) for key, each in vars(item).items()}
@@ -336,11 +370,11 @@ _COPIERS: Final[dict[type, Callable[[_Snapshot, Any], Any]]] = {
     set: _Snapshot.copy_set,
     frozenset: _Snapshot.copy_frozenset,
     dt.datetime: _Snapshot.copy_moment,
-    dt.date: _Snapshot.copy_share,
-    dt.timedelta: _Snapshot.copy_share,
-    uuid.UUID: _Snapshot.copy_share,
+    dt.date: _Snapshot.copy_part,
+    dt.timedelta: _Snapshot.copy_part,
+    uuid.UUID: _Snapshot.copy_part,
     Decimal: _Snapshot.copy_decimal,
-    Handle: _Snapshot.copy_share,
+    Handle: _Snapshot.copy_part,
 }
 
 
@@ -372,12 +406,7 @@ def snapshot(
             the offending path and what was found there.
     """
     walk = _Snapshot(limits, resolve)
-    try:
-        return walk.copy(item), walk.checks
-    except Exception as error:
-        refused = _refusal(error)
-    path, reason = _locate(item, label, refused, limits, resolve)
-    raise BadMessage(f"{path}: {reason}", False) from refused.__cause__
+    return walk.whole(item, label), walk.checks
 
 
 def weighed_snapshot(
@@ -424,11 +453,9 @@ def snapshot_arguments(
     """
     if not kwargs and len(args) <= _FEW and all(map(is_plain, args)):
         return args, kwargs, []
-    copied, checks = snapshot(args, "args", limits, resolve)
-    if not kwargs:
-        return copied, kwargs, checks
-    named, more = snapshot(kwargs, "kwargs", limits, resolve)
-    return copied, named, checks + more
+    walk = _Snapshot(limits, resolve)
+    copied = walk.whole(args, "args")
+    return copied, walk.whole(kwargs, "kwargs") if kwargs else kwargs, walk.checks
 
 
 def check(instances: list[Any]) -> None:

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 import datetime as dt
 import zoneinfo
+from decimal import Decimal
 from typing import Any, Self
+from uuid import UUID
 
 import attrs
 import pytest
 
 from tests.kernel.nodes import Echo, changeable, fresh_node, instance_of, shared
-from tests.values_table import VALUES, Age, Broke, Color, Empty, Key, Player, Point, Reference, Refused, same
+from tests.values_table import (
+    HANDLE,
+    VALUES,
+    Age,
+    Broke,
+    Color,
+    Empty,
+    Key,
+    Player,
+    Point,
+    Reference,
+    Refused,
+    same,
+)
 from trionet import BadMessage, RemoteError, Service, command, value
 from trionet.message import Limits, ValueClass, snapshot, value_class
 
@@ -406,7 +421,28 @@ def test_c1_a_class_can_drop_unknown_fields() -> None:
 
 @pytest.mark.parametrize(
     ("item", "weight"),
-    [("abc", 3), ("äö", 4), (b"abc", 3), ([], 8), ([1, 2], 24), ({"ab": 1}, 26), (1 << 80, 10), (Empty(), 8)],
+    [
+        ("abc", 3),
+        ("äö", 4),
+        (b"abc", 3),
+        ([], 56),
+        ([1, 2], 72),
+        ((None, 1.5, True), 80),
+        ({"ab": 1}, 74),
+        ({1}, 64),
+        (1 << 80, 66),
+        (Decimal("1.50"), 59),
+        (dt.date(2024, 1, 1), 56),
+        (dt.timedelta(1), 56),
+        (dt.datetime(2024, 1, 1, tzinfo=dt.UTC), 56),
+        (UUID(int=1), 56),
+        (HANDLE, 56),
+        (Reference(HANDLE), 112),
+        (Reference("world", "World"), 66),
+        (Color.RED, 112 + len("tests.values_table.Color") + len("ALSO_RED")),
+        (Empty(), 112 + len("tests.values_table.Empty")),
+        (Point(1), 112 + 32 + len("tests.values_table.Point") + len("xy")),
+    ],
     ids=repr,
 )
 def test_c1_what_a_value_weighs(item: Any, weight: int) -> None:

@@ -257,26 +257,31 @@ def test_far_too_deep_values_fail_before_they_reach_native_code() -> None:
 
 def test_the_size_is_bounded_both_ways() -> None:
     codec = Codec(Limits(size=1000))
-    assert codec.max_bytes == 2000 + 64 * 1024
+    assert codec.max_bytes == 1125 + 64 * 1024
     fits = b"x" * (codec.max_bytes - 5)
     assert fits == through(fits, codec)
-    with pytest.raises(BadMessage, match="when encoded, more than 67536"):
+    with pytest.raises(BadMessage, match="when encoded, more than 66661"):
         codec.encode(fits + b"x")
-    with pytest.raises(BadMessage, match="67537 bytes, more than 67536"):
+    with pytest.raises(BadMessage, match="66662 bytes, more than 66661"):
         codec.decode(CODEC.encode(fits + b"x"))
 
 
-def test_the_number_of_containers_is_bounded() -> None:
-    limits = Limits(size=16_000)
-    codec = Codec(limits)
-    most, _ = snapshot([[] for _ in range(999)], "args", limits)
-    assert most == through(most, codec)
-    with pytest.raises(BadMessage, match="more containers than a message may have"):
-        codec.decode(CODEC.encode([[] for _ in range(2001)]))
+@pytest.mark.parametrize(
+    "part", [[], (), {}, {1: 2}, Color.RED, 1 << 80, Point(1), HANDLE, Reference("world")]
+)
+def test_the_number_of_containers_and_tagged_values_is_bounded(part: Any) -> None:
+    limits = Limits(size=64_000)
+    codec = Codec(limits, Reference)
+    most, _ = snapshot([part] * 200, "args", limits)
+    assert same(most, through(most, codec))
+    with pytest.raises(BadMessage, match="larger than a message may be"):
+        snapshot([part] * 1001, "args", limits)
+    with pytest.raises(BadMessage, match="more items than a message may have"):
+        codec.decode(CODEC.encode([part] * 1005))
 
 
 def test_text_that_only_looks_like_containers_is_no_container() -> None:
-    codec = Codec(Limits(size=16_000), Reference)
+    codec = Codec(Limits(size=32_000), Reference)
     item = ["服务" * 1000, b"\x80" * 3000, 0x8080808080, Color.RED, Reference(HANDLE)]
     assert same(item, through(item, codec))
 

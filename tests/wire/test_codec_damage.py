@@ -38,7 +38,7 @@ def survive(body: bytes) -> None:
     else:
         assert same(made, SMALL.decode(SMALL.encode(snapshot(made, "again")[0]))[0])
     try:
-        survey(body, 8, 1000)
+        survey(body, 8, 1000, 1000)
     except BadMessage:
         return
 
@@ -49,7 +49,7 @@ def test_every_truncation_is_refused(body: bytes) -> None:
         with pytest.raises(BadMessage):
             CODEC.decode(body[:end])
         with pytest.raises(BadMessage):
-            survey(body[:end], 64, 10_000)
+            survey(body[:end], 64, 10_000, 10_000)
 
 
 def test_every_changed_byte_is_survived() -> None:

@@ -3,9 +3,10 @@
 Duty: bytes between a stream and a :class:`~trionet.wire.link.Link`, and its events to a handler.
 
 Theory of operation.  One task reads: all frames of what arrived are handled before it reads again, and a
-handler never waits.  One task writes: it takes all that is queued and makes one ``send_all`` of it, so
-what is handed over while it writes is joined.  One task sleeps until the machine's next deadline.  The
-first of them that ends ends the link, and :meth:`Pump.run` returns the reason.
+handler never waits.  What took it long, it pays back by a pause as long: a peer whose messages are costly to
+read takes no more than half of this node's time.  One task writes: it takes all that is queued and makes one
+``send_all`` of it, so what is handed over while it writes is joined.  One task sleeps until the machine's
+next deadline.  The first of them that ends ends the link, and :meth:`Pump.run` returns the reason.
 
 The end in order.  Who finishes says a last goodbye, and waits for the acknowledgement of what it sent: the
 other end answers with that and a last goodbye of its own.  A write that fails may be late to a peer that has
@@ -30,6 +31,9 @@ from trionet.wire.link_frames import LinkSettings
 READ_SIZE: Final = 64 * 1024
 #: Bytes that the peer must have read within the heartbeat timeout.
 WRITE_SIZE: Final = 256 * 1024
+#: Seconds that reading takes at a time before it counts as long, and those that a pause takes at most.
+LONG_READING: Final = 0.1
+LONGEST_PAUSE: Final = 2.0
 #: Seconds that the last bytes of a link may take to be written.
 FLUSH_TIME: Final = 2.0
 
@@ -143,7 +147,11 @@ class Pump:
                 if not data:
                     self.end(self.link.receive_eof())
                     return
+                began = trio.current_time()
                 self._take(bytes(data))
+                spent = trio.current_time() - began
+                if spent > LONG_READING:
+                    await trio.sleep(min(spent, LONGEST_PAUSE))
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             self.end(f"the connection was lost: {error.__cause__ or error}")
 

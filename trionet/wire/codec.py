@@ -9,7 +9,8 @@ shut off, or checked afterwards: its own tags (regular expressions, addresses, s
 that refuses all but ours; bytes after the item by a source that notices them; keys other than str and bytes
 by its strict mode (other dicts have a tag of their own); ``undefined`` and simple values by a look at the
 decoded containers.  Its depth counts tags too, so an item that seems too deep is surveyed and then, if it
-is not, read again with more room.
+is not, read again with more room.  It counts nothing, so bytes that could become a great many items are
+surveyed before they are read: what a message may cost is bounded by what it may weigh.
 
 A codec keeps its native encoder and decoder: it is for one thread, and it is not reentrant.
 """
@@ -17,6 +18,7 @@ A codec keeps its native encoder and decoder: it is for one thread, and it is no
 from __future__ import annotations
 
 import io
+from collections.abc import Collection
 from typing import IO, Any, Final, cast
 
 from cbor2 import (
@@ -29,13 +31,19 @@ from cbor2 import (
 )
 
 from trionet.errors import BadMessage
-from trionet.message import ITEM_WEIGHT, Limits
-from trionet.wire.lower import KEYS, Lower
+from trionet.message import ITEM_WEIGHT, PART_WEIGHT, Limits
+from trionet.wire.lower import ATOMS, KEYS, Lower
 from trionet.wire.revive import MakeReference, Revive, Tags, no_reference
 from trionet.wire.survey import may_hold, survey
 
-#: What the bytes of a message may exceed twice its weight by: heads, tags and the names of classes.
+#: What the bytes of a message may exceed nine eighths of its weight by: a number weighs 8 and takes up to 9.
 WIRE_SLACK: Final = 64 * 1024
+#: What a container or a tagged value weighs, as an item of the container around it.
+_WEIGHT: Final = PART_WEIGHT + ITEM_WEIGHT
+#: Containers of a message that are no items of what was weighed: its arguments by position and by name.
+_ROOTS: Final = 2
+#: Items that are read in the time in which one is surveyed.
+_QUICKER: Final = 4
 #: Native levels that one container can take: a tag and its array.
 _LEVELS: Final = 2
 #: Native levels that a value which is no container can take: a reference with the handle in it.
@@ -43,8 +51,14 @@ _SCALAR_LEVELS: Final = 3
 #: Bodies beyond this are let go at once, in bytes; smaller ones may stay in the decoder until the next.
 _KEPT: Final = 64 * 1024
 _ERROR_TEXT: Final = 240
-_UINT_BITS: Final = 64
+#: Bytes of a control frame for each container, and for each item, that it may have at most.
+_PLAIN_PART: Final = 16
+_PLAIN_ITEM: Final = 4
+_LEAST: Final = -(1 << 64)
+_MOST: Final = (1 << 64) - 1
 
+_CONTAINERS: Final = frozenset({list, dict})
+_PLAIN: Final = ATOMS | _CONTAINERS
 _FOREIGN: Final = frozenset({type(undefined), CBORSimpleValue})
 #: Every byte that cannot be the head of undefined or of a simple value.
 _NO_SIMPLE: Final = bytes(set(range(256)) - set(range(0xE0, 0xF4)) - {0xF7, 0xF8})
@@ -66,12 +80,13 @@ class Codec:
     """
 
     __slots__ = (
-        "_containers",
         "_deep",
         "_depth",
         "_encoder",
+        "_items",
         "_lower",
         "_make",
+        "_parts",
         "_revive",
         "_shallow",
         "max_bytes",
@@ -80,11 +95,10 @@ class Codec:
     def __init__(
         self, limits: Limits, make_reference: MakeReference = no_reference, *, envelope: int = 1
     ) -> None:
-        self.max_bytes: int = 2 * limits.size + WIRE_SLACK
+        self.max_bytes: int = limits.size + limits.size // 8 + WIRE_SLACK
         self._depth = limits.depth + envelope
-        # Each container weighs itself and as an item of the one around it; arguments are weighed twice:
-        # those by position and those by name.
-        self._containers = limits.size // ITEM_WEIGHT + envelope
+        self._parts = limits.size // _WEIGHT + envelope + _ROOTS
+        self._items = self._parts * _WEIGHT // ITEM_WEIGHT
         self._make = make_reference
         self._lower = Lower(CBORTag)
         self._encoder = CBOREncoder(io.BytesIO())
@@ -133,8 +147,6 @@ class Codec:
         if len(data) > self.max_bytes:
             raise BadMessage(f"{len(data)} bytes, more than {self.max_bytes}")
         body = data if type(data) is bytes else bytes(data)
-        if may_hold(body, self._containers):
-            survey(body, self._depth, self._containers)
         revive = self._revive
         revive.make_reference = self._make
         try:
@@ -145,12 +157,15 @@ class Codec:
         return value, checks
 
     def _read(self, body: bytes) -> Any:
+        is_large = len(body) > _QUICKER * self._items or may_hold(body, self._parts)
+        reader = self._shallow
+        if is_large and not self._is_shallow(body):
+            reader = self._roomy()
         try:
-            value = self._shallow.read(body)
+            value = reader.read(body)
         except BadMessage:
-            if len(body) <= self._depth:
+            if is_large or self._is_shallow(body):
                 raise
-            survey(body, self._depth, self._containers)
             self._revive.checks = []
             value = self._roomy().read(body)
         if len(body) > _SHORT or body.translate(None, _NO_SIMPLE):
@@ -159,6 +174,12 @@ class Codec:
             except RecursionError:
                 raise BadMessage("nested deeper than this interpreter can follow") from None
         return value
+
+    def _is_shallow(self, body: bytes) -> bool:
+        """Tell whether the first reader has room for it, as far as the heads of the items make sense."""
+        if len(body) < self._depth:
+            return True
+        return survey(body, self._depth, self._parts, self._items) < self._depth
 
     def _roomy(self) -> _Reader:
         if self._deep is None:
@@ -260,7 +281,7 @@ def dumps_plain(value: object, max_depth: int = 4) -> bytes:
     Raises:
         BadMessage: if there is anything else in it.
     """
-    _plain(value, max_depth)
+    _plain((value,), max_depth)
     try:
         return CBOREncoder(io.BytesIO()).encode_to_bytes(value)
     except UnicodeEncodeError as error:
@@ -280,22 +301,29 @@ def loads_plain(data: bytes | bytearray | memoryview, max_bytes: int, max_depth:
     """
     if len(data) > max_bytes:
         raise BadMessage(f"{len(data)} bytes, more than {max_bytes}")
-    value = _Reader(Tags(), max_depth).read(bytes(data))
-    _plain(value, max_depth)
+    body = bytes(data)
+    if may_hold(body, max_bytes // _PLAIN_PART):
+        survey(body, max_depth, max_bytes // _PLAIN_PART, max_bytes // _PLAIN_ITEM)
+    value = _Reader(Tags(), max_depth).read(body)
+    _plain((value,), max_depth)
     return value
 
 
-def _plain(value: Any, depth: int) -> None:
-    kind = type(value)
-    if kind is int:
-        if (~value if value < 0 else value).bit_length() > _UINT_BITS:
-            raise BadMessage("int of more than 64 bits in a control frame")
-    elif kind is list or kind is dict:
-        if not depth:
-            raise BadMessage("nested deeper than a control frame may be")
-        if kind is dict and not KEYS.issuperset(map(type, value)):
-            raise BadMessage("a key that is neither str nor bytes in a control frame")
-        for each in value.values() if kind is dict else value:
+def _plain(items: Collection[Any], depth: int) -> None:
+    kinds = set(map(type, items))
+    if not kinds <= _PLAIN:
+        names = ", ".join(sorted(kind.__name__ for kind in kinds - _PLAIN))
+        raise BadMessage(f"{names} in a control frame")
+    if int in kinds and any(type(each) is int and not _LEAST <= each <= _MOST for each in items):
+        raise BadMessage("int of more than 64 bits in a control frame")
+    if kinds.isdisjoint(_CONTAINERS):
+        return
+    if not depth:
+        raise BadMessage("nested deeper than a control frame may be")
+    for each in items:
+        if type(each) is list:
             _plain(each, depth - 1)
-    elif value is not None and kind not in (bool, float, str, bytes):
-        raise BadMessage(f"{kind.__name__} in a control frame")
+        elif type(each) is dict:
+            if not KEYS.issuperset(map(type, each)):
+                raise BadMessage("a key that is neither str nor bytes in a control frame")
+            _plain(each.values(), depth - 1)

@@ -58,3 +58,5 @@ REFERENCE: Final = 49162
 
 #: Tags whose array is no container of the message: it does not count for the depth.
 SCALARS: Final = frozenset({ENUM, REFERENCE})
+#: Tags of declared classes, each of which counts as two parts of the message.
+DECLARED: Final = frozenset({ENUM, RECORD, EXCEPTION})
