@@ -112,9 +112,9 @@ def _progress() -> Progress:
 
 
 def _take(turn: _Turn, scale: float, environment: dict[str, str]) -> None:
-    if turn.entry.reason:
-        return
     contender = turn.contender
+    if turn.entry.reason or len(turn.entry.samples) == contender.most_repeats:
+        return
     size = max(1000, round(turn.workload.size * scale * contender.share))
     try:
         turn.entry.samples.append(measure_one(contender.function, [size, *contender.args], environment))

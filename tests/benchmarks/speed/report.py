@@ -20,7 +20,10 @@ def figure(value: float) -> str:
 
 
 def _value(entry: Entry, metric: str) -> str:
-    spread, unit = Spread.of(entry.series(metric)), METRICS[metric].unit
+    samples, unit = entry.series(metric), METRICS[metric].unit
+    if unit == "us" and max(samples) >= 10_000:
+        samples, unit = [each / 1000 for each in samples], "ms"
+    spread = Spread.of(samples)
     gap = "" if unit.startswith("/") or not unit else " "
     return f"{figure(spread.middle)}{gap}{unit} ({figure(spread.lower)} .. {figure(spread.upper)})"
 

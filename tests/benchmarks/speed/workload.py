@@ -35,8 +35,8 @@ METRICS: Final[dict[str, Metric]] = {
     "p99": Metric("p99", "us", less=True),
     "memory": Metric("memory", "KiB", less=True),
     "seconds": Metric("time", "s", less=True),
-    "messages": Metric("messages", "", less=True),
-    "bytes": Metric("bytes", "B", less=True),
+    "virtual": Metric("virtual time", "s", less=True),
+    "messages": Metric("messages of the master", "", less=True),
 }
 
 
@@ -75,6 +75,7 @@ class Contender:
         goals: what is expected of it.
         share: which part of the workload's size it does, if it is much slower or faster than the others.
         needs: the module that must be installed.
+        most_repeats: how often it is measured at most, if it takes long.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Contender:
     goals: tuple[Goal, ...] = ()
     share: float = 1.0
     needs: str = "trio"
+    most_repeats: int = 100
 
 
 @attrs.frozen
@@ -108,9 +110,11 @@ def floor(function: str, *args: int | str, share: float = 1.0) -> Contender:
     return Contender("raw Trio", "floor", function, args, share=share)
 
 
-def trionet(name: str, function: str, *args: int | str, goals: tuple[Goal, ...] = ()) -> Contender:
+def trionet(
+    name: str, function: str, *args: int | str, goals: tuple[Goal, ...] = (), most_repeats: int = 100
+) -> Contender:
     """Trionet, in one of its ways."""
-    return Contender(name, "trionet", function, args, goals)
+    return Contender(name, "trionet", function, args, goals, most_repeats=most_repeats)
 
 
 def peer(name: str, function: str, *args: int | str, share: float = 1.0, needs: str = "") -> Contender:

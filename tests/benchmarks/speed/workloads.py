@@ -93,6 +93,23 @@ WORKLOADS: Final = (
         ),
     ),
     Workload(
+        "W8",
+        "fan-out to 1,000 subscribers on 2 nodes, deliveries",
+        50_000,
+        (trionet("sends", "fanout:by_sends", 1000),),
+    ),
+    Workload(
+        "W9",
+        "join of simulated nodes",
+        1_000,
+        (
+            trionet("2 nodes", "joining:join", 2),
+            trionet("16 nodes", "joining:join", 16),
+            trionet("64 nodes", "joining:join", 64, most_repeats=2),
+            trionet("255 nodes", "joining:join", 255, most_repeats=1),
+        ),
+    ),
+    Workload(
         "W10",
         "remote call, 16 B, while W7 runs on the link",
         1_000,
