@@ -160,7 +160,7 @@ def tests_lowest(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Run the benchmarks; they print a table and never fail for a slow machine."""
-    install_package(session, "test")
+    install_package(session, "test", *(["bench-peers"] if "--peers" in session.posargs else []))
     session.run("python", "-m", "tests.benchmarks", *(session.posargs or ["speed"]))
 
 

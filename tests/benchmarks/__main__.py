@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 from pathlib import Path
 
 import trio
@@ -100,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main() -> None:
     """Read the command line and measure."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started ends too
     chosen = _parser().parse_args()
     chosen.run(_console(), chosen)
 

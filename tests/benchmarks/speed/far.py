@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from subprocess import PIPE
 from typing import Any
 
 import trio
+
+
+def _words(module: str, arguments: tuple[str, ...]) -> list[str]:
+    return [sys.executable, "-m", f"tests.benchmarks.speed.{module}", *arguments]
+
+
+# --- with Trio ---------------------------------------------------------------------------------------
 
 
 @asynccontextmanager
@@ -18,8 +28,7 @@ async def open_far(module: str, *arguments: str) -> AsyncIterator[str]:
     Raises:
         RuntimeError: if it ended without a word.
     """
-    words = [sys.executable, "-m", f"tests.benchmarks.speed.{module}", *arguments]
-    process = await trio.lowlevel.open_process(words, stdin=PIPE, stdout=PIPE)
+    process = await trio.lowlevel.open_process(_words(module, arguments), stdin=PIPE, stdout=PIPE)
     try:
         yield await _first_line(process)
     finally:
@@ -55,3 +64,28 @@ async def _attended(serve: Callable[..., Awaitable[Any]], arguments: tuple[str, 
 def run_far(serve: Callable[..., Awaitable[Any]], *arguments: str) -> None:
     """Run the other process: ``serve`` prints the line and serves until this process is ended."""
     trio.run(_attended, serve, arguments)
+
+
+# --- for peers, which do without Trio ----------------------------------------------------------------
+
+
+@contextmanager
+def far_of_peer(module: str, *arguments: str) -> Iterator[str]:
+    """As :func:`open_far`; it blocks until the other process has said its first line."""
+    process = subprocess.Popen(_words(module, arguments), stdin=PIPE, stdout=PIPE)
+    try:
+        assert process.stdout is not None
+        yield process.stdout.readline().decode().strip()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def end_when_alone() -> None:
+    """In the other process of a peer: end with who started it."""
+
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        os._exit(0)
+
+    threading.Thread(target=wait, daemon=True).start()

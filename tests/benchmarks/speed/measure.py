@@ -23,7 +23,7 @@ from tests.benchmarks.speed.results import Entry, Results, empty_group
 from tests.benchmarks.speed.workload import Contender, Figures, Workload
 
 #: Seconds that one measurement may take.
-LONGEST: Final = 180.0
+LONGEST: Final = 900.0
 
 
 @attrs.frozen

@@ -19,13 +19,23 @@ def figure(value: float) -> str:
     return f"{value:.0f}" if value >= 1000 else f"{value:.3g}"
 
 
-def _value(entry: Entry, metric: str) -> str:
-    samples, unit = entry.series(metric), METRICS[metric].unit
+def _scaled(samples: list[float], metric: str) -> tuple[list[float], str]:
+    unit = METRICS[metric].unit
     if unit == "us" and max(samples) >= 10_000:
-        samples, unit = [each / 1000 for each in samples], "ms"
+        return [each / 1000 for each in samples], "ms"
+    return samples, unit
+
+
+def _value(entry: Entry, metric: str) -> str:
+    samples, unit = _scaled(entry.series(metric), metric)
     spread = Spread.of(samples)
     gap = "" if unit.startswith("/") or not unit else " "
     return f"{figure(spread.middle)}{gap}{unit} ({figure(spread.lower)} .. {figure(spread.upper)})"
+
+
+def _middle(entry: Entry, metric: str) -> str:
+    samples, unit = _scaled(entry.series(metric), metric)
+    return figure(Spread.of(samples).middle) + (" ms" if unit == "ms" else "")
 
 
 def judge(group: Group, entry: Entry, goal: Goal) -> tuple[float, bool] | None:
@@ -56,30 +66,45 @@ def _goals(group: Group, entry: Entry, metric: str) -> tuple[str, str]:
 
 def _rows(group: Group) -> Iterator[tuple[str, ...]]:
     floor = group.floor()
+    peers = [entry for entry in group.entries if entry.kind == "peer"]
     for entry in group.entries:
-        if entry.reason:
-            yield group.key, entry.name, f"[dim]{entry.reason}[/]", "", "", "", ""
-        for metric in entry.metrics():
-            ratios = [] if entry is floor else group.ratios(entry, metric)
+        for metric in entry.metrics() if entry.kind == "trionet" else ():
+            ratios = group.ratios(entry, metric)
             yield (
                 group.key,
-                entry.name if entry.kind != "peer" else f"[dim]{entry.name}[/]",
-                _value(entry, metric),
+                entry.name,
                 METRICS[metric].title,
+                _value(entry, metric),
+                _middle(floor, metric) if floor is not None and ratios else "",
                 f"{Spread.of(ratios).middle:.3g}" if ratios else "",
                 *_goals(group, entry, metric),
+                ", ".join(f"{each.name} {_middle(each, metric)}" for each in peers if each.series(metric)),
             )
 
 
 def show(console: Console, results: Results) -> None:
-    """Print the table and what it was measured on."""
-    table = Table(title="medians (and quartiles), each beside the floor of the same run")
-    for heading in ("", "contender", "value", "of", "x floor", "goal", "reached"):
-        table.add_column(heading, justify="right" if heading in ("value", "x floor") else "left")
+    """Print the table, what is missing in it and why, and what it was measured on."""
+    table = Table(title="medians (and quartiles), beside the floor and the peers of the same run")
+    for heading in ("", "", "of", "value", "floor", "x floor", "goal", "reached", "peers"):
+        table.add_column(heading, justify="right" if heading in ("value", "floor", "x floor") else "left")
     for group in results.groups:
         table.add_section()
-        table.add_row("", f"[bold]{group.title}[/]", *[""] * 5)
+        table.add_row("", f"[bold]{group.title}[/]", *[""] * 7)
         for row in _rows(group):
             table.add_row(*row)
     console.print(table)
+    missing = [(entry.name, group.key, entry.reason) for group in results.groups for entry in group.entries]
+    for (name, reason), keys in _by_reason(missing).items():
+        console.print(f"{name} not measured in {', '.join(keys)}: {reason}", highlight=False, markup=False)
     console.print(", ".join(f"{key} {value}" for key, value in results.machine.items()), highlight=False)
+
+
+def _by_reason(missing: list[tuple[str, str, str]]) -> dict[tuple[str, str], list[str]]:
+    """Which contender is missing for which reason in which workloads."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for name, key, reason in missing:
+        if reason:
+            keys = found.setdefault((name, reason), [])
+            if key not in keys:
+                keys.append(key)
+    return found

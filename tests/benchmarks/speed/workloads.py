@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.benchmarks.speed.workload import Goal, Workload, floor, trionet
+from tests.benchmarks.speed.workload import Contender, Goal, Workload, floor, peer, trionet
+
+
+def _pykka(function: str, *args: int, share: float = 1.0) -> Contender:
+    return peer("pykka", f"peers.with_pykka:{function}", *args, share=share)
+
+
+def _xoscar(function: str, *args: int, share: float = 1.0) -> Contender:
+    return peer("xoscar", f"peers.with_xoscar:{function}", *args, share=share)
+
+
+def _zmq(function: str, *args: int, share: float = 1.0) -> Contender:
+    return peer("pyzmq", f"peers.with_zmq:{function}", *args, share=share, needs="zmq")
+
 
 WORKLOADS: Final = (
     Workload(
@@ -15,6 +28,8 @@ WORKLOADS: Final = (
             floor("raw_local:one_way", share=5),
             trionet("def", "local:one_way", "plain", goals=(Goal("rate", 0.25),)),
             trionet("async", "local:one_way", "coroutine", goals=(Goal("rate", 0.15),)),
+            _pykka("one_way"),
+            _xoscar("one_way", share=0.2),
         ),
     ),
     Workload(
@@ -26,6 +41,8 @@ WORKLOADS: Final = (
             trionet("def", "local:call", "plain", goals=(Goal("rate", 1.5),)),
             trionet("async", "local:call", "coroutine", goals=(Goal("rate", 0.85),)),
             trionet("def, from main", "local:call_from_main", "plain"),
+            _pykka("call", share=0.4),
+            _xoscar("call", share=0.2),
         ),
     ),
     Workload(
@@ -36,6 +53,8 @@ WORKLOADS: Final = (
             floor("raw_local:calls", 100),
             trionet("def", "local:calls", 100, "plain", goals=(Goal("rate", 1.5),)),
             trionet("async", "local:calls", 100, "coroutine"),
+            _pykka("calls", 100, share=0.4),
+            _xoscar("calls", 100, share=0.2),
         ),
     ),
     Workload(
@@ -45,6 +64,8 @@ WORKLOADS: Final = (
         (
             floor("raw_local:lives"),
             trionet("service", "local:lives", goals=(Goal("rate", 0.6),)),
+            _pykka("lives", share=0.2),
+            _xoscar("lives"),
         ),
     ),
     Workload(
@@ -54,6 +75,8 @@ WORKLOADS: Final = (
         (
             floor("raw_local:memory"),
             trionet("service", "local:memory", goals=(Goal("memory", 8.0, versus=""),)),
+            _pykka("memory", share=0.1),
+            _xoscar("memory"),
         ),
     ),
     Workload(
@@ -63,6 +86,8 @@ WORKLOADS: Final = (
         (
             floor("raw_remote:call", 16),
             trionet("def", "remote:call", 16, goals=(Goal("rate", 0.9), Goal("p99", 3.0, versus="p50"))),
+            _xoscar("remote_call", 16),
+            _zmq("call", 16, share=4),
         ),
     ),
     Workload(
@@ -72,6 +97,8 @@ WORKLOADS: Final = (
         (
             floor("raw_remote:calls", 16, 100),
             trionet("def", "remote:calls", 16, 100, goals=(Goal("rate", 0.35),)),
+            _xoscar("remote_calls", 16, 100, share=0.5),
+            _zmq("calls", 16, 100, share=10),
         ),
     ),
     Workload(
@@ -81,6 +108,8 @@ WORKLOADS: Final = (
         (
             floor("raw_remote:calls", 16 * 1024, 100),
             trionet("def", "remote:calls", 16 * 1024, 100, goals=(Goal("rate", 0.55),)),
+            _xoscar("remote_calls", 16 * 1024, 100, share=0.5),
+            _zmq("calls", 16 * 1024, 100, share=2),
         ),
     ),
     Workload(
@@ -90,6 +119,8 @@ WORKLOADS: Final = (
         (
             floor("raw_remote:one_way", 16, share=20),
             trionet("def", "remote:one_way", 16, goals=(Goal("rate", 0.07),)),
+            _xoscar("remote_one_way", 16, share=0.2),
+            _zmq("one_way", 16, share=10),
         ),
     ),
     Workload(

@@ -1,0 +1,1 @@
+"""Systems of others at the same work; each module needs the package that it is named after."""
