@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Callable
 
 import pytest
 import trio
 
 from tests.net.hostile import Scene, open_scene, read_to_end
 from trionet.net.greeting import GreetingFailed
-from trionet.wire.hellos import Purpose
+from trionet.wire.agreement import LinkIdentity
+from trionet.wire.handshake import Dialer
+from trionet.wire.hellos import NONCE_SIZE, Purpose
 from trionet.wire.secrets import Secret
 
 HANG_UP = 5.0
+
+
+def hello(scene: Scene, *secrets: Secret) -> bytes:
+    """What somebody with these secrets says first to node 1."""
+    identity = LinkIdentity(cluster="trionet", harbor=9, incarnation=7, secrets=secrets, records=True)
+    wanted = (1, scene.node(1).incarnation)
+    return Dialer(identity, os.urandom(NONCE_SIZE), Purpose.PEER, *wanted).data_to_send()
 
 
 @pytest.mark.parametrize("master", [False, True])
@@ -35,6 +46,34 @@ async def test_c14_garbage(caplog: pytest.LogCaptureFixture, garbage: bytes, mas
             assert await read_to_end(stream) == b""
         await scene.wait_logged("a connection from 127.0.0.1:")
         assert "was refused: " in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("said", "level"),
+    [
+        (lambda scene: b"", logging.DEBUG),
+        (lambda scene: b"\x00\x00", logging.INFO),
+        (lambda scene: hello(scene, scene.secret), logging.INFO),
+        (lambda scene: hello(scene), logging.WARNING),
+        (lambda scene: hello(scene, scene.secret).replace(b"trionet\x00", b"another\x00"), logging.WARNING),
+        (lambda scene: b"GET / HTTP/1.1\r\n", logging.WARNING),
+    ],
+    ids=["nothing", "the beginning", "a hello", "without a secret", "another protocol", "garbage"],
+)
+async def test_c14_only_who_says_something_wrong_is_worth_a_warning(
+    caplog: pytest.LogCaptureFixture, said: Callable[[Scene], bytes], level: int
+) -> None:
+    """Who closes in the middle of a handshake may be a node that stops, or a look at the port."""
+    async with open_scene(caplog) as scene:
+        caplog.set_level(logging.DEBUG)
+        stream = await scene.connect(1)
+        await stream.send_all(said(scene))
+        await stream.send_eof()
+        with trio.fail_after(HANG_UP):
+            await read_to_end(stream)
+        await scene.wait_logged("a connection from 127.0.0.1:")
+    (record,) = [each for each in caplog.records if "a connection from 127.0.0.1:" in each.getMessage()]
+    assert record.levelno == level
 
 
 async def test_c14_random_garbage(caplog: pytest.LogCaptureFixture) -> None:

@@ -21,7 +21,7 @@ from tests.wire.link_world import (
     shake,
 )
 from tests.wire.test_framing import split
-from trionet.wire.agreement import Authenticated, HandshakeFailed, LinkPeer
+from trionet.wire.agreement import Authenticated, HandshakeFailed, LinkPeer, Verdict
 from trionet.wire.handshake import MAX_HELD, Accepter, Dialer
 from trionet.wire.hellos import MAX_HELLO, Purpose
 from trionet.wire.secrets import NO_SECRET_ID, Secret
@@ -271,7 +271,7 @@ def test_a_recorded_accepter_is_of_no_use_against_a_new_nonce() -> None:
 def test_a_dialer_that_hears_itself() -> None:
     one = dialer()
     one.receive_data(one.data_to_send())
-    assert reason(one) == "the answer is no hello of an accepter"
+    assert reason(one) == "the other end is no trionet node: the answer is no hello of an accepter"
 
 
 def test_the_dialers_proof_reflected() -> None:
@@ -394,14 +394,36 @@ def test_after_the_end_nothing_counts() -> None:
 @pytest.mark.parametrize(
     ("steps", "dialer_says", "accepter_says"),
     [
-        (0, "the other end closed before it answered", "the dialer closed before its hello was whole"),
-        (1, "the other end closed before it answered", "the dialer closed before it proved itself"),
-        (2, "the other end refused this node: secret", "the dialer closed before it proved itself"),
-        (3, "the other end refused this node: secret", "the dialer closed while it was held"),
-        (4, "the other end decided against the link", "the dialer closed while it was held"),
+        (
+            0,
+            ("the other end closed before it answered", Verdict.SILENT),
+            ("the dialer closed before its hello was whole", Verdict.SILENT),
+        ),
+        (
+            1,
+            ("the other end closed before it answered", Verdict.SILENT),
+            ("the dialer closed before it proved itself", Verdict.UNCLEAR),
+        ),
+        (
+            2,
+            ("the other end refused this node: secret", Verdict.REFUSED),
+            ("the dialer closed before it proved itself", Verdict.UNCLEAR),
+        ),
+        (
+            3,
+            ("the other end refused this node: secret", Verdict.REFUSED),
+            ("the dialer closed while it was held", Verdict.UNCLEAR),
+        ),
+        (
+            4,
+            ("the other end decided against the link", Verdict.UNCLEAR),
+            ("the dialer closed while it was held", Verdict.UNCLEAR),
+        ),
     ],
 )
-def test_a_stream_that_ends_at_each_step(steps: int, dialer_says: str, accepter_says: str) -> None:
+def test_a_stream_that_ends_at_each_step(
+    steps: int, dialer_says: tuple[str, Verdict], accepter_says: tuple[str, Verdict]
+) -> None:
     one, other = dialer(), accepter()
     for source, target in [(one, other), (other, one), (one, other), (other, one)][:steps]:
         target.receive_data(source.data_to_send())
@@ -410,7 +432,49 @@ def test_a_stream_that_ends_at_each_step(steps: int, dialer_says: str, accepter_
             event = None
         assert event is None
         end.receive_eof()
-        assert reason(end).startswith(says)
+        failure = end.next_event()
+        assert isinstance(failure, HandshakeFailed)
+        assert failure.reason.startswith(says[0])
+        assert failure.verdict is says[1]
+
+
+def verdict(end: Dialer | Accepter) -> Verdict:
+    failure = end.next_event()
+    assert isinstance(failure, HandshakeFailed)
+    return failure.verdict
+
+
+def test_what_a_failure_says_about_the_other_end() -> None:
+    """For the ends of a handshake of which each knows another secret, or that is none, or was given up."""
+    one, other = dialer(), accepter(secrets=(NEW_SECRET,))
+    shake(one, other)
+    assert verdict(other) is Verdict.FOREIGN
+    one.receive_eof()
+    assert verdict(one) is Verdict.REFUSED
+    one = dialer()
+    one.receive_data(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    failure = one.next_event()
+    assert isinstance(failure, HandshakeFailed)
+    assert failure.reason.startswith("the other end is no trionet node: a frame of ")
+    assert failure.verdict is Verdict.FOREIGN
+    other = accepter()
+    other.receive_data(b"\0")
+    other.receive_eof()
+    assert verdict(other) is Verdict.UNCLEAR
+    one, other = dialer(cluster="another"), accepter()
+    other.receive_data(one.data_to_send())
+    other.receive_eof()
+    assert verdict(other) is Verdict.FOREIGN
+    other = accepter()
+    other.refuse("too many")
+    assert verdict(other) is Verdict.UNCLEAR
+
+
+def test_a_slave_is_told_that_this_may_be_no_master() -> None:
+    one, other = dialer(Purpose.MASTER, wanted=(0, 0)), accepter((Purpose.PEER,))
+    shake(one, other)
+    one.receive_eof()
+    assert reason(one).endswith("version or purpose differ")
 
 
 def test_mistakes_of_the_user() -> None:

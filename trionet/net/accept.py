@@ -14,6 +14,7 @@ import trio
 
 from trionet.net.greeting import GreetingFailed
 from trionet.net.transport import Connection, Listener
+from trionet.wire.agreement import Verdict
 
 _log = logging.getLogger("trionet.net")
 
@@ -46,7 +47,8 @@ class Acceptor:
         self._most = most
         self._timeout = timeout
         self._half_open: dict[trio.CancelScope, None] = {}
-        self._complaints = _Complaints()
+        self._complaints = _Complaints(logging.WARNING)
+        self._remarks = _Complaints(logging.INFO)
 
     async def run(self) -> NoReturn:
         """Accept until cancelled; then every connection ends.
@@ -86,18 +88,33 @@ class Acceptor:
             try:
                 await self._serve(connection, done)
             except GreetingFailed as error:
-                self._complaints.add(f"a connection from {connection.remote} was refused: {error}")
+                self._note(connection, error)
             finally:
                 self._half_open.pop(scope, None)
                 await trio.aclose_forcefully(connection.stream)
         if scope.cancelled_caught:
             self._complaints.add(f"a connection from {connection.remote} did not finish its handshake")
 
+    def _note(self, connection: Connection, error: GreetingFailed) -> None:
+        """Tell why a connection came to nothing: nodes that stop, or looks at the port, are no news."""
+        text = f"a connection from {connection.remote} was refused: {error}"
+        if error.verdict is Verdict.SILENT:
+            _log.debug("%s", text)
+        elif error.verdict is Verdict.UNCLEAR:
+            self._remarks.add(text)
+        else:
+            self._complaints.add(text)
+
 
 class _Complaints:
-    """Log lines about connections that came to nothing: some a second, the others are counted."""
+    """Log lines about connections that came to nothing: some a second, the others are counted.
 
-    def __init__(self) -> None:
+    Args:
+        level: that of the lines.
+    """
+
+    def __init__(self, level: int) -> None:
+        self._level = level
         self._second = 0
         self._logged = 0
         self._muted = 0
@@ -106,10 +123,10 @@ class _Complaints:
         second = int(trio.current_time())
         if second != self._second:
             if self._muted:
-                _log.warning("%d more connections came to nothing", self._muted)
+                _log.log(self._level, "%d more connections came to nothing", self._muted)
             self._second, self._logged, self._muted = second, 0, 0
         if self._logged >= _COMPLAINTS:
             self._muted += 1
             return
         self._logged += 1
-        _log.warning("%s", text)
+        _log.log(self._level, "%s", text)

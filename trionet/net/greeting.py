@@ -9,15 +9,24 @@ import ssl
 
 import trio
 
-from trionet.net.transport import Connection
-from trionet.wire.agreement import Agreement, Authenticated, HandshakeFailed, LinkPeer
+from trionet.net.transport import Connection, is_refusal
+from trionet.wire.agreement import Agreement, Authenticated, HandshakeFailed, LinkPeer, Verdict
 from trionet.wire.handshake import Accepter, Dialer, Handshake
 
 _READ_SIZE = 4096
 
 
 class GreetingFailed(Exception):
-    """No link came of a connection; the text says why, for this end's log."""
+    """No link came of a connection; the text says why, for this end's log.
+
+    Args:
+        reason: why.
+        verdict: what that says about the other end.
+    """
+
+    def __init__(self, reason: str, verdict: Verdict = Verdict.UNCLEAR) -> None:
+        super().__init__(reason)
+        self.verdict: Verdict = verdict
 
 
 async def greet(connection: Connection, handshake: Dialer | Accepter) -> LinkPeer:
@@ -37,14 +46,18 @@ async def greet(connection: Connection, handshake: Dialer | Accepter) -> LinkPee
             if isinstance(event, Authenticated):
                 return event.peer
             if isinstance(event, HandshakeFailed):
-                raise GreetingFailed(event.reason)
+                raise GreetingFailed(event.reason, event.verdict)
             received = await connection.stream.receive_some(_READ_SIZE)
             if received:
                 handshake.receive_data(bytes(received))
             else:
                 handshake.receive_eof()
     except (trio.BrokenResourceError, trio.ClosedResourceError, ssl.SSLError, OSError) as error:
-        raise GreetingFailed(f"the connection was lost: {error.__cause__ or error}") from error
+        handshake.receive_eof()
+        failure = handshake.next_event()
+        assert isinstance(failure, HandshakeFailed)
+        verdict = Verdict.FOREIGN if is_refusal(error.__cause__ or error) else failure.verdict
+        raise GreetingFailed(f"{failure.reason} ({error.__cause__ or error})", verdict) from error
 
 
 async def agreed(connection: Connection, handshake: Handshake) -> Agreement:

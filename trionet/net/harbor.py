@@ -53,7 +53,12 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("trionet.harbor")
 
-_ENDINGS: Final = {Ending.TAKEN: HarborTaken, Ending.SUPERSEDED: Superseded, Ending.REFUSED: ClusterError}
+_ENDINGS: Final = {
+    Ending.TAKEN: HarborTaken,
+    Ending.SUPERSEDED: Superseded,
+    Ending.REFUSED: ClusterError,
+    Ending.UNWELCOME: MasterUnreachable,
+}
 
 
 class Harbor:
@@ -100,7 +105,8 @@ class Harbor:
         Cancellation: the links are closed at once; other nodes notice.
 
         Raises:
-            MasterUnreachable: if the node was not admitted within the join timeout.
+            MasterUnreachable: if the node was not admitted within the join timeout, or it is certain that it
+                will not be.
             HarborTaken: if the harbor id belongs to a living node.
             Superseded: (into the block) if another node has taken the harbor id.
             ClusterError: if the master refuses the node.

@@ -21,7 +21,7 @@ from trionet.net.greeting import GreetingFailed, agreed, greet
 from trionet.net.identity import Identity
 from trionet.net.peer import Peer
 from trionet.net.transport import Connection, Listener, Transport
-from trionet.wire.agreement import Agreement
+from trionet.wire.agreement import Agreement, Verdict
 from trionet.wire.handshake import Accepter, Dialer
 from trionet.wire.hellos import NONCE_SIZE, Purpose
 from trionet.wire.slave import Slave
@@ -234,12 +234,15 @@ class Links:
         nonce = self._random.randbytes(NONCE_SIZE)
         handshake = Accepter(self._identity.on(connection), nonce, [Purpose.PEER])
         peer = await greet(connection, handshake)
-        while (verdict := self._machine.may_accept(peer.harbor, peer.incarnation)) == "hold":
+        while (admitted := self._machine.may_accept(peer.harbor, peer.incarnation)) == "hold":
             text = "a link from %s as harbor %d waits: the table does not have that incarnation of it"
             _log.info(text, connection.remote, peer.harbor)
             await self._news.wait()
-        if not verdict or self._leaving:
-            raise GreetingFailed(f"harbor {peer.harbor} is no node of this cluster, in that incarnation")
+        if not admitted:
+            text = f"harbor {peer.harbor} is no node of this cluster, in that incarnation"
+            raise GreetingFailed(text, Verdict.FOREIGN)
+        if self._leaving:
+            raise GreetingFailed("this node is leaving")
         agreement = await agreed(connection, handshake)
         await self._serve(connection, agreement, peer.harbor, greeted, lambda _: None)
 

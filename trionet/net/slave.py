@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from math import inf
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import trio
 
@@ -19,8 +19,10 @@ from trionet.net.greeting import GreetingFailed, agreed, greet
 from trionet.net.identity import Identity
 from trionet.net.master import decode, encode, settings_of
 from trionet.net.pump import Pump
-from trionet.net.transport import Transport
+from trionet.net.transport import TlsRefused, Transport
 from trionet.wire import effects
+from trionet.wire.agreement import Verdict
+from trionet.wire.effects import Ending
 from trionet.wire.errors import ProtocolError
 from trionet.wire.handshake import Dialer
 from trionet.wire.hellos import NONCE_SIZE, Purpose
@@ -28,6 +30,10 @@ from trionet.wire.link_events import LinkEvent, PayloadReceived
 from trionet.wire.slave import Slave, State
 
 _log = logging.getLogger("trionet.slave")
+
+#: Times in a row that the proof of a node that wants to join is refused, before it gives up: a master may be
+#: stopping, or drop handshakes because there are too many, but not again and again at that very step.
+MOST_REFUSALS: Final = 3
 
 
 class SlaveTask:
@@ -63,6 +69,8 @@ class SlaveTask:
         self._config = config
         self._random = random
         self._carry_out = carry_out
+        self._refusals = 0
+        self._was_welcome = False
         self._pump: Pump | None = None
         self._timer = trio.CancelScope()
         self._timer_at = inf
@@ -109,12 +117,25 @@ class SlaveTask:
                     backoff.reset()
                 if scope.cancelled_caught:
                     self._note("it did not finish the handshake in time")
+                    self._refusals = 0
             except (OSError, GreetingFailed) as error:
                 self._note(str(error))
+                if self._is_hopeless(error):
+                    text = f"no master for this node at {self._address}: {error}"
+                    self._carry_out(effects.Ended(Ending.UNWELCOME, text))
+                    return
             finally:
                 self._pump = None
                 self.apply(self.machine.disconnected(trio.current_time()))
             await trio.sleep(backoff.next_delay())
+
+    def _is_hopeless(self, error: OSError | GreetingFailed) -> bool:
+        """Tell whether a node that has never been welcome never will be."""
+        verdict = error.verdict if isinstance(error, GreetingFailed) else Verdict.UNCLEAR
+        self._refusals = self._refusals + 1 if verdict is Verdict.REFUSED else 0
+        if self._was_welcome:
+            return False
+        return verdict is Verdict.FOREIGN or isinstance(error, TlsRefused) or self._refusals >= MOST_REFUSALS
 
     def _note(self, failure: str) -> None:
         if failure != self.last_failure:
@@ -136,6 +157,7 @@ class SlaveTask:
         def opened() -> None:
             scope.deadline = inf
             self.last_failure = None
+            self._was_welcome = True
             self.apply(self.machine.connected(trio.current_time()))
 
         settings = settings_of(self._config)

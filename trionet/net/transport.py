@@ -36,6 +36,10 @@ class Connection:
     remote: str
 
 
+class TlsRefused(OSError):
+    """One end does not trust the other, or does not speak TLS; the next time it will be the same."""
+
+
 class Listener(Protocol):
     """Where connections arrive."""
 
@@ -119,7 +123,8 @@ class Sockets:
         Cancellation: nothing stays open.
 
         Raises:
-            OSError: if nobody listens there, or TLS fails.
+            TlsRefused: if one end does not trust the other, or does not speak TLS.
+            OSError: if nobody listens there, or the connection is lost.
         """
         path = unix_path(address)
         if path is not None:
@@ -138,7 +143,8 @@ class Sockets:
             await secure.do_handshake()
         except trio.BrokenResourceError as error:
             await trio.aclose_forcefully(tcp)
-            raise OSError(f"TLS with {address} failed: {error.__cause__ or error}") from error
+            kind = TlsRefused if is_refusal(error.__cause__) else OSError
+            raise kind(f"TLS with {address} failed: {error.__cause__ or error}") from error
         except BaseException:
             await trio.aclose_forcefully(tcp)
             raise
@@ -159,6 +165,12 @@ class Sockets:
         for extra in listeners[1:]:
             await extra.aclose()
         return _TcpListener(listeners[0], host, self._tls)
+
+
+def is_refusal(error: BaseException | None) -> bool:
+    """Tell whether TLS failed by what one end thinks of the other, not by a connection that was lost."""
+    lost = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+    return isinstance(error, ssl.SSLError) and not isinstance(error, lost)
 
 
 class _TcpListener:

@@ -6,6 +6,7 @@ May import: the standard library, attrs, trionet.wire.framing, hellos and secret
 
 from __future__ import annotations
 
+import enum
 import hashlib
 import hmac
 from typing import Final
@@ -92,15 +93,30 @@ class Authenticated:
     peer: LinkPeer
 
 
+class Verdict(enum.Enum):
+    """What a handshake that failed says about the other end."""
+
+    #: It closed without having said a word.
+    SILENT = "silent"
+    #: It may have been stopping, or too busy, or this end decided against it.
+    UNCLEAR = "unclear"
+    #: It closed upon the proof of this end, as it does if that is wrong.
+    REFUSED = "refused"
+    #: It said what no end of a link with this one says; the next time it will be no other.
+    FOREIGN = "foreign"
+
+
 @attrs.frozen
 class HandshakeFailed:
     """The handshake is over without a link; close the stream and send nothing more.
 
     Args:
         reason: why, for the log of this end only.
+        verdict: what that says about the other end.
     """
 
     reason: str
+    verdict: Verdict
 
 
 HandshakeEvent = Authenticated | HandshakeFailed

@@ -120,11 +120,12 @@ class Drop:
 
 
 class Ending(enum.Enum):
-    """Why a node can be no part of the cluster."""
+    """Why a node can be no part of the cluster; unwelcome is one that got no further than the handshake."""
 
     TAKEN = "taken"
     SUPERSEDED = "superseded"
     REFUSED = "refused"
+    UNWELCOME = "unwelcome"
     LEFT = "left"
 
 

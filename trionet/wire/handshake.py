@@ -35,6 +35,7 @@ from trionet.wire.agreement import (
     Keys,
     LinkIdentity,
     LinkPeer,
+    Verdict,
 )
 from trionet.wire.errors import ProtocolError
 from trionet.wire.framing import FrameBuffer, frame
@@ -88,11 +89,12 @@ class Handshake(abc.ABC):
         try:
             self._advance()
         except ProtocolError as error:
-            self.refuse(str(error))
+            self._fail(self._describe(str(error)), Verdict.FOREIGN)
 
     def receive_eof(self) -> None:
         """Take note that the peer closed the stream."""
-        self.refuse(self._closed_reason())
+        silent = self._keys is None and not len(self._buffer)
+        self._fail(self._closed_reason(), Verdict.SILENT if silent else self._closed_verdict())
 
     def next_event(self) -> HandshakeEvent | None:
         """Return the next event, or None while nothing happened."""
@@ -128,12 +130,15 @@ class Handshake(abc.ABC):
         Args:
             reason: why, for the log of this end.
         """
+        self._fail(reason, Verdict.UNCLEAR)
+
+    def _fail(self, reason: str, verdict: Verdict) -> None:
         if self._over:
             return
         self._over = True
         self._out.clear()
         self._buffer.rest()
-        self._events.append(HandshakeFailed(reason))
+        self._events.append(HandshakeFailed(reason, verdict))
 
     def _advance(self) -> None:
         while not self._authenticated:
@@ -154,8 +159,16 @@ class Handshake(abc.ABC):
         """Go one step on with a frame that arrived."""
 
     @abc.abstractmethod
+    def _describe(self, breach: str) -> str:
+        """Say for the log what the peer has done."""
+
+    @abc.abstractmethod
     def _closed_reason(self) -> str:
         """Say for the log what it means that the peer closed now."""
+
+    @abc.abstractmethod
+    def _closed_verdict(self) -> Verdict:
+        """Tell what it says about the peer that it closed now."""
 
 
 class Dialer(Handshake):
@@ -180,6 +193,7 @@ class Dialer(Handshake):
         super().__init__(identity, nonce)
         self._purpose = purpose
         self._wanted = (wanted_harbor, wanted_incarnation)
+        self._has_answer = False
         self._hello = DialerHello(
             versions=identity.versions,
             purpose=purpose,
@@ -204,6 +218,7 @@ class Dialer(Handshake):
 
     def _answered(self, body: bytes) -> None:
         answer = decode_accepter(body)
+        self._has_answer = True
         secret = self._check(answer)
         self._keys = Keys(secret, self._hello, body, self._identity.binding)
         self._records = answer.records
@@ -233,12 +248,19 @@ class Dialer(Handshake):
             raise ProtocolError("the accepter chose a secret that was not offered")
         return secret
 
+    def _describe(self, breach: str) -> str:
+        return breach if self._has_answer else f"the other end is no trionet node: {breach}"
+
     def _closed_reason(self) -> str:
         if self._authenticated:
             return "the other end decided against the link"
         if self._keys is None:
-            return "the other end closed before it answered: is it a trionet node?"
-        return "the other end refused this node: secret, name of the cluster, version or harbor id differ"
+            return "the other end closed before it answered: is it a trionet node, and does it want TLS?"
+        refused = "the other end refused this node: secret, name of the cluster, version or "
+        return refused + ("purpose differ" if self._purpose is Purpose.MASTER else "harbor id differ")
+
+    def _closed_verdict(self) -> Verdict:
+        return Verdict.UNCLEAR if self._authenticated or self._keys is None else Verdict.REFUSED
 
 
 class Accepter(Handshake):
@@ -315,6 +337,12 @@ class Accepter(Handshake):
         if hello.wanted_incarnation != own.incarnation and (is_peer or hello.wanted_incarnation):
             return "the dialer wants another incarnation of this node"
         return None
+
+    def _describe(self, breach: str) -> str:
+        return breach
+
+    def _closed_verdict(self) -> Verdict:
+        return Verdict.UNCLEAR if self._doom is None else Verdict.FOREIGN
 
     def _closed_reason(self) -> str:
         if self._authenticated:
