@@ -13,6 +13,7 @@ from tests.benchmarks.speed import comparison, report
 from tests.benchmarks.speed.comparison import change, verdict
 from tests.benchmarks.speed.report import judge
 from tests.benchmarks.speed.results import Entry, Group, Results, Spread
+from tests.benchmarks.speed.scaling import SERIES
 from tests.benchmarks.speed.workload import METRICS, Goal
 from tests.benchmarks.speed.workloads import WORKLOADS
 
@@ -119,7 +120,7 @@ def test_the_comparison_is_that_of_the_ratio_to_the_floor() -> None:
 
 
 def test_every_workload_of_trionet_and_of_its_floors_exists() -> None:
-    for workload in WORKLOADS:
+    for workload in (*WORKLOADS, *SERIES):
         assert [each.kind for each in workload.contenders[1:]].count("floor") == 0
         for contender in workload.contenders:
             assert {goal.metric for goal in contender.goals} <= METRICS.keys()

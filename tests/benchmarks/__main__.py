@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import trio
@@ -14,10 +15,11 @@ from rich.table import Table
 from tests.benchmarks.failures import cancel_across, kill_and_freeze
 from tests.benchmarks.join import join
 from tests.benchmarks.scale import compare
-from tests.benchmarks.speed import comparison, report
+from tests.benchmarks.speed import comparison, report, scaling
 from tests.benchmarks.speed.machine import ROOT
 from tests.benchmarks.speed.measure import measure
 from tests.benchmarks.speed.results import Results
+from tests.benchmarks.speed.workload import Workload
 from tests.benchmarks.speed.workloads import WORKLOADS
 
 _ROWS = (("memory", "KiB each", 1 / 1024), ("start", "s", 1.0), ("messages", "s", 1.0), ("stop", "s", 1.0))
@@ -66,24 +68,38 @@ def _speed(console: Console, chosen: argparse.Namespace) -> None:
     report.show(console, results)
 
 
+def _scale(console: Console, chosen: argparse.Namespace) -> None:
+    series = [each for each in scaling.SERIES if each.key in (chosen.workloads or {each.key})]
+    results = measure(series, repeats=chosen.repeats, scale=chosen.scale, peers=False, package=chosen.package)
+    if chosen.json is not None:
+        results.save(chosen.json)
+    scaling.show(console, results)
+
+
 def _compare(console: Console, chosen: argparse.Namespace) -> None:
     comparison.show(console, Results.load(chosen.before), Results.load(chosen.after))
+
+
+def _add_measuring(parser: argparse.ArgumentParser, workloads: Sequence[Workload], repeats: int) -> None:
+    keys = sorted({each.key for each in workloads}, key=lambda key: int(key[1:]))
+    which = f"which of {', '.join(keys)}"
+    parser.add_argument("workloads", nargs="*", choices=[*keys, []], metavar="W", help=which)
+    parser.add_argument("--repeats", type=int, default=repeats, help="measurements of each [%(default)s]")
+    parser.add_argument("--scale", type=float, default=1.0, help="which part of the work to do [%(default)s]")
+    parser.add_argument("--json", type=Path, help="also write the results to this file")
+    parser.add_argument("--package", type=Path, default=ROOT, help="folder of the checkout to measure")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
     kinds = parser.add_subparsers(required=True, dest="what")
     kind = kinds.add_parser("speed", help="the workloads W1 to W10 beside their floors, and beside peers")
-    keys = sorted({each.key for each in WORKLOADS}, key=lambda key: int(key[1:]))
-    kind.add_argument(
-        "workloads", nargs="*", choices=[*keys, []], metavar="W", help=f"which [{' '.join(keys)}]"
-    )
-    kind.add_argument("--repeats", type=int, default=5, help="measurements of each contender [%(default)s]")
-    kind.add_argument("--scale", type=float, default=1.0, help="which part of the work to do [%(default)s]")
     kind.add_argument("--peers", action="store_true", help="measure peers too, where they are installed")
-    kind.add_argument("--json", type=Path, help="also write the results to this file")
-    kind.add_argument("--package", type=Path, default=ROOT, help="folder of the checkout to measure")
+    _add_measuring(kind, WORKLOADS, repeats=5)
     kind.set_defaults(run=_speed)
+    kind = kinds.add_parser("scale", help="W1 to W7 with more services, links and waiting messages")
+    _add_measuring(kind, scaling.SERIES, repeats=3)
+    kind.set_defaults(run=_scale)
     kind = kinds.add_parser("compare", help="two files of `speed --json`: what changed beyond the noise")
     kind.add_argument("before", type=Path)
     kind.add_argument("after", type=Path)

@@ -3,13 +3,34 @@
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import trio
 
 from tests.benchmarks.speed.timing import Stopwatch, latencies, resident
 from tests.benchmarks.speed.workload import Figures
-from trionet import Node, Service, command, open_node, spec
+from trionet import Node, NodeConfig, Service, command, open_node, spec
+
+
+class Idle(Service):
+    """Lives, and that is all."""
+
+
+async def start_idle(node: Node, services: int) -> None:
+    """Start services that nobody uses."""
+    for _ in range(services):
+        await node.start(Idle)
+
+
+@asynccontextmanager
+async def open_busy(others: int) -> AsyncIterator[Node]:
+    """Open a node on which other services live already."""
+    async with open_node(NodeConfig(stop_grace=600.0)) as node:
+        await start_idle(node, others)
+        yield node
+
 
 # --- W1 ----------------------------------------------------------------------------------------------
 
@@ -21,6 +42,12 @@ class Tally:
         self.expected = expected
         self.seen = 0
         self.done = trio.Event()
+
+    def expect_more(self, more: int) -> int:
+        """Expect more messages; returns the number of the first of them."""
+        self.expected += more
+        self.done = trio.Event()
+        return self.seen
 
     def count(self, number: int) -> None:
         """One more was handled."""
@@ -82,9 +109,9 @@ async def _one_way(node: Node, size: int, way: str) -> Figures:
     return figures
 
 
-async def one_way(size: int, way: str) -> Figures:
+async def one_way(size: int, way: str, others: int = 0) -> Figures:
     """One service sends to another, until all are handled."""
-    async with open_node() as node:
+    async with open_busy(others) as node:
         await _one_way(node, size // 10, way)
         return await _one_way(node, size, way)
 
@@ -142,10 +169,10 @@ class Caller(Service):
         self.stamps[:] = await ASK[way](self.target, rounds)
 
 
-async def call(size: int, way: str) -> Figures:
+async def call(size: int, way: str, others: int = 0) -> Figures:
     """One service calls another in sequence."""
     stamps: list[float] = []
-    async with open_node() as node:
+    async with open_busy(others) as node:
         caller = await node.start(spec(Caller, await node.start(Echo), stamps))
         await caller.ask(size // 10, way)
         watch = Stopwatch()
@@ -171,9 +198,9 @@ async def _ask_all(callers: list[Caller], size: int, way: str) -> Figures:
     return watch.figures(size // len(callers) * len(callers))
 
 
-async def calls(size: int, concurrent: int, way: str) -> Figures:
+async def calls(size: int, concurrent: int, way: str, others: int = 0) -> Figures:
     """Many services call one, concurrently."""
-    async with open_node() as node:
+    async with open_busy(others) as node:
         echo = await node.start(Echo)
         callers = [await node.start(spec(Caller, echo, [])) for _ in range(concurrent)]
         await _ask_all(callers, size // 10, way)
@@ -199,9 +226,9 @@ async def _lives(node: Node, size: int) -> Figures:
     return figures
 
 
-async def lives(size: int) -> Figures:
+async def lives(size: int, others: int = 0) -> Figures:
     """Start services one after the other, and stop them likewise."""
-    async with open_node() as node:
+    async with open_busy(others) as node:
         await _lives(node, size // 10)
         return await _lives(node, size)
 

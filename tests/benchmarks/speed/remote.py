@@ -1,6 +1,6 @@
 """W5 to W7 and W10: two processes in a cluster, linked over TCP on the loopback interface.
 
-Run as a module it is the other process: ``python -m tests.benchmarks.speed.remote MASTER``.
+Run as a module it is the other process: ``python -m tests.benchmarks.speed.remote MASTER OTHERS``.
 """
 
 from __future__ import annotations
@@ -8,11 +8,13 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import trio
 
+from tests.benchmarks.speed.crowd import FIRST
 from tests.benchmarks.speed.far import open_far, run_far
+from tests.benchmarks.speed.local import start_idle
 from tests.benchmarks.speed.timing import Stopwatch, latencies
 from tests.benchmarks.speed.workload import Figures
 from tests.ports import free_address
@@ -50,9 +52,10 @@ class Far(Service):
         return self.seen
 
 
-async def _serve(master: str) -> None:
+async def _serve(master: str, others: str) -> None:
     network = Harbor(ClusterConfig(harbor=2, master=master))
     async with open_node(NodeConfig(name="far"), network=network) as node:
+        await start_idle(node, int(others))
         await node.start(Far, name="far")
         print("ready", flush=True)
         await node.serve_forever()
@@ -88,12 +91,24 @@ class Near(Service):
 
 
 @asynccontextmanager
-async def _open_pair() -> AsyncIterator[tuple[Node, Far]]:
-    """Open a node here that is linked to one in another process; gives a reference by handle there."""
+async def _open_pair(others: int = 0, links: int = 1) -> AsyncIterator[tuple[Node, Far]]:
+    """Open a node here that is linked to one in another process; gives a reference by handle there.
+
+    Args:
+        others: idle services on each of them.
+        links: links of this node; those to other nodes than that one are idle.
+    """
     master = free_address()
     network = Harbor(ClusterConfig(harbor=1, master=master, standalone=master))
-    async with open_node(NodeConfig(name="near"), network=network) as node, open_far("remote", master):
-        await node.cluster.wait_connected(2)
+    async with AsyncExitStack() as stack:
+        config = NodeConfig(name="near", stop_grace=600.0)
+        node = await stack.enter_async_context(open_node(config, network=network))
+        await stack.enter_async_context(open_far("remote", master, str(others)))
+        if links > 1:
+            await stack.enter_async_context(open_far("crowd", master, str(links - 1)))
+        for harbor in (2, *range(FIRST, FIRST + links - 1)):
+            await node.cluster.wait_connected(harbor)
+        await start_idle(node, others)
         yield node, node.ref(await node.wait_for_name("far"), Far)
 
 
@@ -101,10 +116,10 @@ async def _start(node: Node, far: Far, payload: int, stamps: list[float]) -> Nea
     return await node.start(spec(Near, far, payload, stamps))
 
 
-async def call(size: int, payload: int) -> Figures:
+async def call(size: int, payload: int, others: int = 0, links: int = 1) -> Figures:
     """One service calls another one across the link, in sequence."""
     stamps: list[float] = []
-    async with _open_pair() as (node, far):
+    async with _open_pair(others, links) as (node, far):
         near = await _start(node, far, payload, stamps)
         await near.ask(size // 10)
         watch = Stopwatch()
@@ -121,17 +136,17 @@ async def _ask_all(callers: list[Near], size: int) -> Figures:
     return watch.figures(each * len(callers))
 
 
-async def calls(size: int, payload: int, concurrent: int) -> Figures:
+async def calls(size: int, payload: int, concurrent: int, others: int = 0, links: int = 1) -> Figures:
     """Many services call one across the link, concurrently."""
-    async with _open_pair() as (node, far):
+    async with _open_pair(others, links) as (node, far):
         callers = [await _start(node, far, payload, []) for _ in range(concurrent)]
         await _ask_all(callers, size // 10)
         return await _ask_all(callers, size)
 
 
-async def one_way(size: int, payload: int) -> Figures:
+async def one_way(size: int, payload: int, others: int = 0, links: int = 1) -> Figures:
     """One service sends to another one across the link, until all are handled."""
-    async with _open_pair() as (node, far):
+    async with _open_pair(others, links) as (node, far):
         near = await _start(node, far, payload, [])
         warm = size // 10
         await near.flood(warm)
@@ -170,4 +185,4 @@ async def under_load(size: int, payload: int) -> Figures:
 
 
 if __name__ == "__main__":
-    run_far(_serve, sys.argv[1])
+    run_far(_serve, *sys.argv[1:])
