@@ -418,11 +418,8 @@ def weighed_snapshot(
         BadMessage: as :func:`snapshot` does.
     """
     walk = _Snapshot(limits, resolve)
-    try:
-        return walk.copy(item), walk.checks, limits.size - walk.weight
-    except Exception:  # the other walk finds out where
-        copied, checks = snapshot(item, label, limits, resolve)
-        return copied, checks, limits.size
+    copied = walk.whole(item, label)
+    return copied, walk.checks, limits.size - walk.weight
 
 
 def weight_of_plain(item: Any) -> int:

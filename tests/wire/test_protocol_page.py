@@ -49,6 +49,10 @@ BODIES: dict[str, Struct | None] = {
     "CHUNK_DATA": link_frames.CHUNK_BODY,
     "CHUNK_ABORT": link_frames.CHUNK_BODY,
     "PAYLOAD": None,
+    "STREAM": link_frames.STREAM_BODY,
+    "BEGUN": link_frames.NUMBER_BODY,
+    "ITEMS": link_frames.ITEMS_BODY,
+    "TAKEN": link_frames.TAKEN_BODY,
 }
 
 

@@ -18,6 +18,7 @@ from trionet.errors import CallError, Deadlock, RemoteError
 from trionet.kernel.deadlock import find_circle
 from trionet.kernel.feed import Feed
 from trionet.kernel.request import Request, State
+from trionet.kernel.together import Branch
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -103,13 +104,13 @@ class FedReader(StreamReader[Any]):
         feed: the feed.
         what: the stream, for error texts.
         pause: a cancellation point, and now and then a schedule point.
-        opener: the request whose handler opened it in its own task, if any.
+        opener: the handler that opened it in its own task, or the branch of one, if any.
     """
 
     __slots__ = ("_feed", "_opener", "_pause", "_what")
 
     def __init__(
-        self, feed: Feed, what: str, pause: Callable[[], Awaitable[None]], opener: Request | None
+        self, feed: Feed, what: str, pause: Callable[[], Awaitable[None]], opener: Request | Branch | None
     ) -> None:
         self._feed = feed
         self._what = what
@@ -163,23 +164,21 @@ class FedReader(StreamReader[Any]):
             _log.error("%s failed when its consumer was leaving", self._what, exc_info=unseen)
         await trio.lowlevel.cancel_shielded_checkpoint()
 
-    def _waiter(self) -> Request | None:
-        """The request whose handler waits now, in its own task."""
+    def _waiter(self) -> Request | Branch | None:
+        """Whoever opened the stream, if it is the current task; any other one shares the stream."""
         opener = self._opener
-        if opener is None:
-            return None
-        if opener.worker is None or opener.worker.task is not trio.lowlevel.current_task():
-            self._feed.is_shared = True
-            return None
-        return opener
+        if opener is None or opener.task is trio.lowlevel.current_task():
+            return opener
+        self._feed.is_shared = True
+        return None
 
 
 class _Waiting:
-    """While a handler's own task waits for a feed; entering refuses to close a circle."""
+    """While a handler, or a branch of one, waits for a feed; entering refuses to close a circle."""
 
     __slots__ = ("_checked", "_feed", "_request", "_waiter")
 
-    def __init__(self, waiter: Request | None, feed: Feed, *, checked: bool = True) -> None:
+    def __init__(self, waiter: Request | Branch | None, feed: Feed, *, checked: bool = True) -> None:
         source: object = feed.source
         self._feed = feed
         self._checked = checked

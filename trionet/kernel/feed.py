@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
 import trio
 from trio.lowlevel import Abort
@@ -21,6 +21,10 @@ from trionet.message import check
 
 if TYPE_CHECKING:
     from trionet.kernel.request import Request
+    from trionet.kernel.together import Branch
+
+
+_NO_CHECKS: Final[list[object]] = []
 
 
 class Source(Protocol):
@@ -53,10 +57,12 @@ class Feed:
         is_shared: whether another task than the one that opened it has received from it.
         error: what the end was, until the consumer has seen it.
         source: where the items come from.
-        waiter: the request whose handler waits for the feed, in its own task.
+        executed: when the consumer left: whether the handler had started.
+        waiter: the handler that waits for the feed in its own task, or the branch of one.
     """
 
     __slots__ = (
+        "_checks",
         "_due",
         "_due_bytes",
         "_leaving",
@@ -65,6 +71,7 @@ class Feed:
         "_taken_bytes",
         "bytes",
         "error",
+        "executed",
         "has_begun",
         "is_closed",
         "is_over",
@@ -88,10 +95,12 @@ class Feed:
         self.is_closed: bool = False
         self.is_shared: bool = False
         self.error: Exception | None = None
+        self.executed: bool | None = False
         self.source: Source | None = None
-        self.waiter: Request | None = None
+        self.waiter: Request | Branch | None = None
         self._due = max(1, limit // 2)
         self._due_bytes = max(1, limit_bytes // 2)
+        self._checks = _NO_CHECKS
         self._taken = 0
         self._taken_bytes = 0
         self._parked: trio.lowlevel.Task | None = None
@@ -117,11 +126,17 @@ class Feed:
             if self._parked is not None and not self._leaving:
                 self._wake()
 
-    def end(self, error: Exception | None) -> None:
-        """Take the end: None if the generator returned, or was cancelled because the consumer left."""
+    def end(self, error: Exception | None, checks: list[object] = _NO_CHECKS) -> None:
+        """Take the end.
+
+        Args:
+            error: what it failed with; None if it returned, or was cancelled because the consumer left.
+            checks: the instances in the error that have validators.
+        """
         if not self.is_over:
             self.has_begun = self.is_over = True
             self.error = error
+            self._checks = checks
             self._wake()
 
     def _wake(self) -> None:
@@ -153,8 +168,14 @@ class Feed:
         return item
 
     def take_error(self) -> Exception | None:
-        """Return what the stream failed with, the first time."""
+        """Return what the stream failed with, the first time.
+
+        Raises:
+            BadMessage: if a validator refuses a part of it.
+        """
         error, self.error = self.error, None
+        if error is not None:
+            check(self._checks)
         return error
 
     async def wait_begun(self) -> None:
@@ -211,6 +232,7 @@ class Feed:
         """Make the source end the handler; tells whether the end is still to come."""
         assert self.source is not None
         self.is_closed = True
+        self.executed = self.source.executed
         self._leaving = self.source.leave()
         if not self._leaving:
             self.is_over = True

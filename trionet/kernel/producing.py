@@ -242,6 +242,7 @@ async def drive(request: Producing, generator: AsyncGenerator[Any, None]) -> Non
     """
     request.begun()
     unfit: BaseException | None = None
+    has_room = True
     without_wait = 0
     step = generator.__anext__()
     while True:
@@ -256,9 +257,13 @@ async def drive(request: Producing, generator: AsyncGenerator[Any, None]) -> Non
             request.fail(BadMessage(text, executed=True))
             return
         try:
-            without_wait += 1
-            if not request.put(item):
+            if not has_room:  # the last wait was cut short
                 await request.room()
+            has_room = request.put(item)
+            without_wait += 1
+            if not has_room:
+                await request.room()
+                has_room = True
                 without_wait = 0
             elif without_wait >= FAIR_ITEMS:
                 await trio.lowlevel.checkpoint()

@@ -148,6 +148,11 @@ class Request:
             return inf  # of a handler that was cut, only what is shielded can still call
         return self.deadline
 
+    @property
+    def task(self) -> trio.lowlevel.Task | None:
+        """While running: the task that drives the handler."""
+        return None if self.worker is None else self.worker.task
+
     def blocker(self) -> Request | Together | None:
         """What the running handler's own task waits for; None if it can go on."""
         return self.waits_for

@@ -22,7 +22,7 @@ from trionet.kernel.network import Outgoing
 from trionet.kernel.producing import LocalStream
 from trionet.kernel.request import Request
 from trionet.kernel.stream import Stream, StreamOptions, stream_name
-from trionet.kernel.together import drives_itself
+from trionet.kernel.together import Branch, waiter_for
 from trionet.message import snapshot_arguments
 
 
@@ -56,7 +56,7 @@ class Streaming(Messaging):
         parent = handling.get()
         deadline, enforced = self._deadline(declared, where, CallOptions(options.deadline), parent)
         trace = next(self._traces) if parent is None else parent.trace
-        opener = parent if parent is not None and drives_itself(parent) else None
+        opener = None if parent is None else waiter_for(parent)
         feed = Feed(_items(options, declared), options.buffer_bytes or BUFFER_BYTES)
         source = current_actor.get()
         if isinstance(where, Actor):
@@ -64,26 +64,44 @@ class Streaming(Messaging):
             self._begin_local(request, feed, opener)
             what = f"{name} of {where.describe()}"
         else:
-            message = Outgoing(source, where, name, args, kwargs, deadline, enforced, trace, opener)
+            message = Outgoing(
+                source,
+                where,
+                name,
+                args,
+                kwargs,
+                deadline,
+                enforced,
+                trace,
+                None if opener is None else parent,
+            )
             self.network.stream(message, feed)
             what = f"{name} of {where}"
         reader = FedReader(feed, what, self._breathe, opener)
         with trio.CancelScope(deadline=deadline if enforced else float("inf")) as scope:
             await reader.opened()
         if scope.cancelled_caught:
-            assert feed.source is not None
-            raise DeadlineExceeded(f"{what} had not begun at its deadline", feed.source.executed)
+            raise DeadlineExceeded(f"{what} had not begun at its deadline", feed.executed)
         return reader
 
-    def _begin_local(self, request: LocalStream, feed: Feed, opener: Request | None) -> None:
+    def _begin_local(self, request: LocalStream, feed: Feed, opener: Request | Branch | None) -> None:
         actor = request.target
-        known = actor.commands.get(request.command)
-        if known is not None and not known.is_stream:
-            text = f"{actor.describe()} has no stream {request.command!r}: it is a command, to be awaited"
-            raise NoSuchCommand(text, executed=False)
+        check_is_stream(actor, request.command)
         feed.source = request
-        request.begin(next(self._sessions), feed, opener)
+        request.begin(next(self._sessions), feed, opener if isinstance(opener, Request) else None)
         self._hand_over(request, actor, request.source)
+
+
+def check_is_stream(actor: Actor, name: str) -> None:
+    """Refuse to open what is a command; a name that is neither is found out by the dispatcher.
+
+    Raises:
+        NoSuchCommand: if it is a command.
+    """
+    declared = actor.commands.get(name)
+    if declared is not None and not declared.is_stream:
+        text = f"{actor.describe()} has no stream {name!r}: it is a command, to be awaited"
+        raise NoSuchCommand(text, executed=False)
 
 
 def _items(options: StreamOptions, declared: str | Stream[Any, Any]) -> int:

@@ -15,7 +15,6 @@ import trio
 from trionet.cluster_config import ClusterConfig
 from trionet.cluster_events import ClusterEvent, Leaving
 from trionet.errors import (
-    CallError,
     ClusterError,
     ConfigError,
     HarborTaken,
@@ -38,6 +37,7 @@ from trionet.net.master import MasterTask
 from trionet.net.outbound import OutboundCall, OutboundSend
 from trionet.net.peer import Peer
 from trionet.net.slave import SlaveTask
+from trionet.net.streams import OutboundStream
 from trionet.net.transport import Connection, Listener, Sockets, Tls, Transport
 from trionet.net.waits import LongWaits
 from trionet.wire import effects
@@ -276,12 +276,17 @@ class Harbor:
         return await call.outcome()
 
     def stream(self, message: Outgoing, feed: Feed) -> None:
-        """Open a stream of a service on another node.
+        """Open a stream of a service on another node, and become the source of the feed.
 
         Raises:
-            CallError: always; streams do not cross nodes yet.
+            NodeDown: if there is no link to that node.
+            BadMessage: if the arguments are too large.
+            ServiceBusy: if the other node takes no more calls.
         """
-        raise CallError(f"{message.target} is on another node, which streams do not reach", executed=False)
+        peer = self._peer(message.target)
+        stream = OutboundStream(peer, message, peer.encode(message), feed)
+        feed.source = stream
+        peer.submit(stream)
 
     async def send(self, message: Outgoing) -> None:
         """Send to a service on another node.

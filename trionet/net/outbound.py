@@ -13,7 +13,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from math import inf
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import trio
 from trio.lowlevel import Abort
@@ -233,7 +233,7 @@ class OutboundCall(Outbound):
             self.peer.fill_windows()
             return False
         self.peer.kick()
-        self.peer.node.deadlines.add(_Grace(self, self.peer.cancel_grace))
+        self.peer.node.deadlines.add(Grace(self, self.peer.cancel_grace))
         return True
 
     def grace_over(self) -> None:
@@ -301,10 +301,20 @@ class OutboundCall(Outbound):
         self.wake()
 
 
-class _Grace:
+class Cancelled(Protocol):
+    """What waits for the confirmation that it is over."""
+
+    def is_open(self) -> bool:
+        """Tell whether the confirmation is still awaited."""
+
+    def grace_over(self) -> None:
+        """Be told that it did not come in time."""
+
+
+class Grace:
     """The time that a cancelled caller waits for the confirmation."""
 
-    def __init__(self, call: OutboundCall, grace: float) -> None:
+    def __init__(self, call: Cancelled, grace: float) -> None:
         self._call = call
         self.deadline = trio.current_time() + grace
 

@@ -22,7 +22,9 @@ from trionet.net.desk import NODE_ID, UNDELIVERED, Chain, Hops, NodeDesk
 from trionet.net.failures import decode_failure, encode_failure
 from trionet.net.inbound import InboundCall, InboundSend
 from trionet.net.outbound import Outbound, OutboundCall, OutboundSend
+from trionet.net.peer_streams import PeerStreams
 from trionet.net.pump import Pump
+from trionet.net.streams import OutboundStream
 from trionet.net.transport import Connection
 from trionet.wire import link_events as events
 from trionet.wire.agreement import Agreement
@@ -91,7 +93,17 @@ class Peer:
             heartbeat_timeout=config.heartbeat_timeout,
             ack_delay=min(1.0, config.heartbeat),
         )
-        self._pump = Pump(connection, agreement, settings, self._on_event, self._on_drained, self._on_opened)
+        self.streams: PeerStreams = PeerStreams(self, self._pending_limit)
+        self._handlers |= self.streams.handlers()
+        self._pump = Pump(
+            connection,
+            agreement,
+            settings,
+            self._on_event,
+            self._on_drained,
+            self._on_opened,
+            self.streams.gather,
+        )
 
     @property
     def link(self) -> Link:
@@ -132,6 +144,10 @@ class Peer:
         """Have written what is queued."""
         self._pump.kick()
 
+    def rouse(self) -> None:
+        """Have gathered, and then written, what streams have for the link."""
+        self._pump.rouse()
+
     def _settle(self, reason: str, fates: events.LinkFates) -> None:
         text = f"the link to {self.describe()} ended: {reason}"
         for line in list(self._lines.values()):
@@ -149,6 +165,7 @@ class Peer:
         for request in list(self._serving.values()):
             request.forget()
         self._serving.clear()
+        self.streams.close()
         self._desk.close()
         for leave in self._watched.values():
             leave()
@@ -200,6 +217,8 @@ class Peer:
 
     def _transmit(self, outbound: Outbound) -> None:
         target = outbound.message.target
+        if self.streams.has_items:
+            self.streams.gather()  # what was yielded before goes before
         try:
             outbound.transmit()
         except MessageTooLarge as error:
@@ -240,7 +259,7 @@ class Peer:
         try:
             self._transmit(outbound)
         except CallError as error:
-            if isinstance(outbound, OutboundCall):
+            if isinstance(outbound, OutboundCall | OutboundStream):
                 outbound.fail(error, [])
             else:
                 outbound.lost(str(error), executed=False)
@@ -301,8 +320,8 @@ class Peer:
 
     def waiting(self) -> list[OutboundCall]:
         """The calls of this node that wait for room, or for an answer of the other."""
-        lines = [each for line in self._lines.values() for each in line if isinstance(each, OutboundCall)]
-        return lines + self.link.waiting()
+        lines = [each for line in self._lines.values() for each in line]
+        return [each for each in lines + self.link.waiting() if isinstance(each, OutboundCall)]
 
     def serving(self, session: int) -> InboundCall | None:
         """The call of the other node with that session, if it has no answer yet."""
@@ -343,41 +362,49 @@ class Peer:
     def _on_call(self, event: events.CallReceived) -> None:
         request: InboundCall | None = None
         try:
-            args, kwargs, checks = self._arguments(event.payload)
+            args, kwargs, checks = self.arguments(event.payload)
             if event.target == NODE_ID:
                 self._desk.asked(event.session, event.command, args)
                 self.link.consumed(NODE_ID, 1, len(event.payload))
                 return
-            actor = self._receiver(event.target)
+            actor = self.receiver(event.target)
             trace = int.from_bytes(event.trace[:8], "big")
             request = InboundCall(self, event.source, actor, event.command, trace, len(event.payload))
             request.begin(event.session, trio.current_time() + event.remaining)
             request.args, request.kwargs, request.checks = args, kwargs, checks
-            self._serving[event.session] = request
-            self._accept(request)
+            self.serve(event.session, request)
         except CallError as error:
-            self._serving.pop(event.session, None)
-            self.link.consumed(event.target, 1, len(event.payload))
-            self._refuse(event.session, error)
+            self.refuse(event.session, event.target, len(event.payload), error)
         else:
             if request.watches_time:
                 self.node.deadlines.add(request)
         finally:
             self.link.delivered()
 
-    def _refuse(self, session: int, error: CallError) -> None:
+    def serve(self, session: int, request: InboundCall) -> None:
+        """Put a call of the other node into the inbox of its target.
+
+        Raises:
+            ServiceBusy: if there is no room and the service rejects what finds none.
+        """
+        self._serving[session] = request
+        self._accept(request)
+
+    def refuse(self, session: int, target: int, size: int, error: CallError) -> None:
         """Answer a call with an error, unless the link has ended, or this end has said its last."""
+        self._serving.pop(session, None)
+        self.link.consumed(target, 1, size)
         if self.link.is_open:
             self.link.fail(session, *encode_failure(error, self.codec))
 
     def _on_send(self, event: events.SendReceived) -> None:
         try:
-            args, kwargs, checks = self._arguments(event.payload)
+            args, kwargs, checks = self.arguments(event.payload)
             if event.target == NODE_ID:
                 self._desk.undelivered(args)
                 self.link.consumed(event.target, 1, len(event.payload))
                 return
-            actor = self._receiver(event.target)
+            actor = self.receiver(event.target)
             trace = int.from_bytes(event.trace[:8], "big")
             request = InboundSend(self, event.source, actor, event.command, trace, len(event.payload))
             request.args, request.kwargs, request.checks = args, kwargs, checks
@@ -390,7 +417,12 @@ class Peer:
         finally:
             self.link.delivered()
 
-    def _arguments(self, payload: bytes) -> tuple[tuple[Any, ...], dict[str, Any], list[object]]:
+    def arguments(self, payload: bytes) -> tuple[tuple[Any, ...], dict[str, Any], list[object]]:
+        """Read the arguments of a message, and the instances in them that have validators.
+
+        Raises:
+            BadMessage: if they are malformed.
+        """
         content, checks = self.codec.decode(payload)
         if not (isinstance(content, list) and len(content) == 2 and isinstance(content[0], list)):
             raise BadMessage("the arguments are no pair of list and dict", executed=False)
@@ -403,7 +435,13 @@ class Peer:
         """The handle of a service of this node."""
         return Handle.make(self.node.harbor, local, self.node.incarnation)
 
-    def _receiver(self, local: int) -> Any:
+    def receiver(self, local: int) -> Any:
+        """Find the service that a message is for.
+
+        Raises:
+            NoSuchService: if there is none.
+            ServiceExited: if it is ending.
+        """
         actor = self.node.actors.get(local)
         if actor is None:
             raise NoSuchService(
@@ -421,7 +459,7 @@ class Peer:
         self.node.deliver(request)
 
     def _on_reply(self, event: events.ReplyReceived) -> None:
-        call = cast(OutboundCall, event.token)
+        call = cast(OutboundCall | OutboundStream, event.token)
         try:
             value, checks = self.codec.decode(event.payload)
         except BadMessage as error:
@@ -430,7 +468,7 @@ class Peer:
             call.succeed(value, checks)
 
     def _on_failure(self, event: events.FailureReceived) -> None:
-        call = cast(OutboundCall, event.token)
+        call = cast(OutboundCall | OutboundStream, event.token)
         try:
             error, checks = decode_failure(event.code, event.executed, event.payload, self.codec)
         except BadMessage as bad:

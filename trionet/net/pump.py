@@ -51,6 +51,7 @@ class Pump:
         handle: called with each event, in order; it must not wait.
         drained: called when bytes have been written, so that more may be handed over.
         opened: called once, when both ends have said open and messages may be sent.
+        gather: called when the link is about to write, to hand over what has waited for that.
 
     Attributes:
         link: the machine; call :meth:`kick` after each use that may queue something.
@@ -65,6 +66,7 @@ class Pump:
         handle: Callable[[LinkEvent], None],
         drained: Callable[[], None],
         opened: Callable[[], None],
+        gather: Callable[[], None] = lambda: None,
     ) -> None:
         self.link: Link = Link(agreement, settings, trio.current_time())
         self._stream = connection.stream
@@ -72,6 +74,7 @@ class Pump:
         self._handle = handle
         self._drained = drained
         self._opened = opened
+        self._gather = gather
         self._writer: trio.lowlevel.Task | None = None
         self._timer = trio.CancelScope()
         self._scope = trio.CancelScope()
@@ -110,7 +113,12 @@ class Pump:
     def kick(self) -> None:
         """Have written what is queued."""
         if self._writer is not None and self.link.sendable:
-            writer, self._writer = self._writer, None
+            self.rouse()
+
+    def rouse(self) -> None:
+        """Have gathered, and then written, what waits for the link to write."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
             trio.lowlevel.reschedule(writer)
 
     def end(self, reason: str) -> None:
@@ -182,6 +190,7 @@ class Pump:
     async def _write(self) -> None:
         try:
             while True:
+                self._gather()
                 data = self.link.data_to_send(trio.current_time())
                 if data:
                     await self._send(data)

@@ -13,8 +13,10 @@ from trio.lowlevel import Task
 
 from trionet.kernel.calls import LocalCall
 from trionet.kernel.deadlines import Deadlines
+from trionet.kernel.feed import Feed
 from trionet.kernel.names import NameTable
 from trionet.kernel.node import Node
+from trionet.kernel.producing import LocalStream
 from trionet.kernel.request import Request
 from trionet.kernel.single_node import SingleNode
 
@@ -111,6 +113,11 @@ def _waits(node: Node) -> Iterator[str]:
         for frame, _ in task.iter_await_frames():
             waiter = frame.f_locals.get("self") if frame.f_code is LocalCall.outcome.__code__ else None
             waiter = waiter or frame.f_locals.get("request")
+            if frame.f_code is Feed._park.__code__:
+                waiter = frame.f_locals["self"].source
+                if isinstance(waiter, LocalStream) and waiter.target.node is node:
+                    yield f"task {task.name}, which waits for {waiter!r}"
+                continue
             if isinstance(waiter, Request) and waiter.parked is task and waiter.target.node is node:
                 yield f"task {task.name}, which waits for {waiter!r}"
 

@@ -27,10 +27,12 @@ from trionet.wire.link_frames import (
     CHUNK_OPEN_HEAD,
     EXIT,
     FAIL,
+    ITEMS,
     MAX_HEAD,
     PAYLOAD,
     REPLY,
     SEND,
+    STREAM,
 )
 
 #: Two services: who sends and who receives.
@@ -42,7 +44,7 @@ Buffers = list[bytes | memoryview]
 ANSWER: Final = object()
 END: Final = object()
 UNCOUNTED: Final = object()
-_CHUNKED: Final = frozenset({CALL, SEND, REPLY, FAIL, EXIT, PAYLOAD})
+_CHUNKED: Final = frozenset({CALL, SEND, REPLY, FAIL, EXIT, PAYLOAD, STREAM, ITEMS})
 _NO_SLOT: Final = -1
 
 

@@ -56,6 +56,8 @@ _PLAIN_PART: Final = 16
 _PLAIN_ITEM: Final = 4
 _LEAST: Final = -(1 << 64)
 _MOST: Final = (1 << 64) - 1
+#: Head of an array whose length follows in four bytes.
+_ARRAY: Final = b"\x9a"
 
 _CONTAINERS: Final = frozenset({list, dict})
 _PLAIN: Final = ATOMS | _CONTAINERS
@@ -155,6 +157,24 @@ class Codec:
             # Nothing can look into the native decoder, which holds all this: a circle would stay for ever.
             revive.make_reference, revive.checks = no_reference, []
         return value, checks
+
+    def decode_items(self, count: int, data: bytes) -> tuple[list[Any], list[object]]:
+        """Read several values that follow each other, whoever wrote them.
+
+        Args:
+            count: how many there should be, at least one.
+            data: their CBOR items, without an array around them.
+
+        Returns:
+            The values, and the instances in them as :meth:`decode` returns them.
+
+        Raises:
+            BadMessage: if they are anything but so many values within the limits.
+        """
+        if count == 1:
+            value, checks = self.decode(data)
+            return [value], checks
+        return self.decode(_ARRAY + count.to_bytes(4) + data)
 
     def _read(self, body: bytes) -> Any:
         is_large = len(body) > _QUICKER * self._items or may_hold(body, self._parts)

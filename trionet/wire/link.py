@@ -53,7 +53,7 @@ class Link(LinkMessages):
         super().__init__()
         self._outbox = self._sender.outbox
         self._receiver = LinkReceiver(
-            agreement.peer.purpose, settings, self._sender, self._serving, self._watched
+            agreement.peer.purpose, settings, self._sender, self._serving, self._watched, self._outflows
         )
         self._frame_buffer = FrameBuffer(frames.MAX_FRAME)
         self._input: FrameBuffer | RecordOpener = self._frame_buffer
@@ -254,7 +254,13 @@ class Link(LinkMessages):
         unknown, unsent = self._outbox.fates()
         fates = self._fates(unknown, unsent)
         self._outbox.clear()
-        for table in (self._sender.calls, self._sender.watches, self._serving, self._watched):
+        for table in (
+            self._sender.calls,
+            self._sender.watches,
+            self._serving,
+            self._outflows,
+            self._watched,
+        ):
             table.clear()
         return fates
 

@@ -1,7 +1,7 @@
 """What a link tells its user: one class an event, the fates at its end, its statistics.
 
 Duty: values only.
-May import: the standard library, attrs and trionet.wire.link_frames.
+May import: the standard library, attrs, trionet.wire.link_frames and link_streams.
 
 Ids of services are local ids: the source of a message lives on the peer, its target on this node, because
 a link is tied to one incarnation at each end.  Id 0 is the node itself.
@@ -14,6 +14,7 @@ from typing import Any
 import attrs
 
 from trionet.wire.link_frames import LinkSettings
+from trionet.wire.link_streams import Outflow
 
 
 @attrs.define
@@ -63,6 +64,62 @@ class SendReceived:
     remaining: float
     trace: bytes
     payload: bytes
+
+
+@attrs.define
+class StreamReceived:
+    """A service of the peer opens a stream of one of this node; fields as in :class:`CallReceived`.
+
+    It ends as a call does.  Until then items may be sent by ``Link.items``, within ``outflow``.
+
+    Args:
+        outflow: the room of the consumer; charge each item to it.
+    """
+
+    session: int
+    source: int
+    target: int
+    command: str
+    trace: bytes
+    payload: bytes
+    outflow: Outflow
+
+
+@attrs.define
+class StreamBegun:
+    """The handler of a stream of this side has started; it is not told where an item came first.
+
+    Args:
+        session: the stream.
+        token: what ``Link.stream`` was given.
+    """
+
+    session: int
+    token: Any
+
+
+@attrs.define
+class ItemsReceived:
+    """Items of a stream of this side have come; say ``Link.taken`` once they were taken out of the buffer.
+
+    Args:
+        session: the stream.
+        token: what ``Link.stream`` was given.
+        items: how many there should be.
+        payload: the encoded items, one after another.
+    """
+
+    session: int
+    token: Any
+    items: int
+    payload: bytes
+
+
+@attrs.define
+class ItemsTaken:
+    """The consumer of a stream of this node has more room; it is in its ``outflow`` already."""
+
+    session: int
 
 
 @attrs.define
@@ -201,6 +258,10 @@ LinkEvent = (
     Opened
     | CallReceived
     | SendReceived
+    | StreamReceived
+    | StreamBegun
+    | ItemsReceived
+    | ItemsTaken
     | ReplyReceived
     | FailureReceived
     | CancelConfirmed

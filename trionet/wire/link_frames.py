@@ -54,7 +54,11 @@ CHUNK_OPEN: Final = 17
 CHUNK_DATA: Final = 18
 CHUNK_ABORT: Final = 19
 PAYLOAD: Final = 20
-KINDS: Final = 21
+STREAM: Final = 21
+BEGUN: Final = 22
+ITEMS: Final = 23
+TAKEN: Final = 24
+KINDS: Final = 25
 
 # Each holds length and kind first.
 #: window messages, window bytes, message size, stream bytes, sessions, watches, streams, heartbeat
@@ -71,6 +75,12 @@ WANT_HEAD: Final = Struct(">IBI")
 CALL_HEAD: Final = Struct(">IBQIIdBB")
 #: source, target, remaining, length of name, length of trace
 SEND_HEAD: Final = Struct(">IBIIdBB")
+#: session, source, target, items and bytes of the buffer, length of name, length of trace
+STREAM_HEAD: Final = Struct(">IBQIIIIBB")
+#: session, how many
+ITEMS_HEAD: Final = Struct(">IBQI")
+#: session, items, bytes
+TAKEN_HEAD: Final = Struct(">IBQIQ")
 #: session, code, executed
 FAIL_HEAD: Final = Struct(">IBQBB")
 #: watch, source, target
@@ -89,6 +99,9 @@ CREDIT_BODY: Final = Struct(">IIQ")
 WANT_BODY: Final = Struct(">I")
 CALL_BODY: Final = Struct(">QIIdBB")
 SEND_BODY: Final = Struct(">IIdBB")
+STREAM_BODY: Final = Struct(">QIIIIBB")
+ITEMS_BODY: Final = Struct(">QI")
+TAKEN_BODY: Final = Struct(">QIQ")
 FAIL_BODY: Final = Struct(">QBB")
 WATCH_BODY: Final = Struct(">QII")
 GOODBYE_BODY: Final = Struct(">B")
@@ -183,6 +196,28 @@ def decode_settings(data: bytes, start: int, end: int) -> LinkSettings:
         )
     except ValueError as error:
         raise ProtocolError(f"an open with a number out of range: {error}") from None
+
+
+def tail(data: bytes, start: int, end: int) -> bytes:
+    """Return the payload of a frame whose fields end at ``start``.
+
+    Raises:
+        ProtocolError: if the frame ends before.
+    """
+    if start > end:
+        raise ProtocolError("a frame that is shorter than its fields")
+    return data[start:end]
+
+
+def exactly(body: Struct, data: bytes, start: int, end: int) -> tuple[int, ...]:
+    """Read a frame that has fields only.
+
+    Raises:
+        ProtocolError: if it is longer or shorter.
+    """
+    if end - start != body.size:
+        raise ProtocolError("a frame of the wrong length")
+    return body.unpack_from(data, start)
 
 
 def bare(kind: int, payload_size: int = 0) -> bytes:

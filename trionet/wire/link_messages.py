@@ -13,6 +13,7 @@ from typing import Any
 from trionet.wire.chunks import Pair
 from trionet.wire.link_events import CreditAvailable, LinkEvent
 from trionet.wire.link_send import LinkSender
+from trionet.wire.link_streams import Outflow
 
 
 class LinkMessages(abc.ABC):
@@ -23,6 +24,8 @@ class LinkMessages(abc.ABC):
         #: Calls and watches of the peer without an answer, with the pair that the answer belongs to.
         self._serving: dict[int, Pair] = {}
         self._watched: dict[int, Pair] = {}
+        #: The accounts of those of these calls that are streams.
+        self._outflows: dict[int, Outflow] = {}
 
     @abc.abstractmethod
     def _happened(self, event: LinkEvent) -> None:
@@ -63,6 +66,73 @@ class LinkMessages(abc.ABC):
         """
         return self._sender.call(source, target, command, payload, remaining, trace, token)
 
+    def stream(
+        self,
+        source: int,
+        target: int,
+        command: str,
+        payload: bytes,
+        *,
+        items: int,
+        size: int,
+        trace: bytes = b"",
+        token: Any = None,
+    ) -> int:
+        """Open a stream of a service of the peer; it is a call that brings items before it ends.
+
+        Raises, Returns: as :meth:`call`.
+
+        Args:
+            source: local id of the consumer, 0 for the node.
+            target: local id of the service.
+            command: the stream's name.
+            payload: the encoded arguments; not copied.
+            items: how many items the buffer holds.
+            size: bytes of items from which on it gets no more.
+            trace: opaque bytes, at most 255.
+            token: comes back with each event of the stream.
+        """
+        return self._sender.stream(source, target, command, payload, items, size, trace, token)
+
+    def taken(self, session: int, items: int, size: int) -> None:
+        """Give credit for items that were taken out of the buffer of a stream of this side.
+
+        Args:
+            session: the stream; one that has ended is passed over.
+            items: how many.
+            size: their bytes.
+
+        Raises:
+            ValueError: if it is more than what came.
+        """
+        self._sender.taken(session, items, size)
+
+    def begun(self, session: int) -> None:
+        """Tell that the handler of a stream of the peer has started; not needed where items are sent.
+
+        Raises:
+            KeyError: if the session is not open.
+            LinkNotOpen: if the link is not open.
+        """
+        self._sender.check_size(0)
+        self._sender.begun(session, self._serving[session])
+
+    def items(self, session: int, items: int, payload: bytes) -> None:
+        """Send items of a stream of the peer, all of which were charged to its ``outflow``.
+
+        Args:
+            session: the stream.
+            items: how many; more than one only where they have at most MAX_BATCH_BYTES.
+            payload: the encoded items, one after another; not copied.
+
+        Raises:
+            KeyError: if the session is not open.
+            MessageTooLarge: if an item is too large.
+            LinkNotOpen: if the link is not open.
+        """
+        self._sender.check_size(len(payload))
+        self._sender.items(session, self._serving[session], items, payload)
+
     def send(
         self,
         source: int,
@@ -85,6 +155,15 @@ class LinkMessages(abc.ABC):
             LinkNotOpen: if the link is not open.
         """
         return self._sender.has_room(target, size)
+
+    def check_size(self, size: int) -> None:
+        """Refuse a payload that the peer would not take.
+
+        Raises:
+            MessageTooLarge: if it is too large.
+            LinkNotOpen: if the link is not open.
+        """
+        self._sender.check_size(size)
 
     def cancel(self, session: int) -> bool:
         """Cancel a call.
@@ -120,7 +199,7 @@ class LinkMessages(abc.ABC):
             LinkNotOpen: if the link is not open.
         """
         self._sender.check_size(len(payload))
-        self._sender.reply(session, self._serving.pop(session), payload)
+        self._sender.reply(session, self._served(session), payload)
 
     def fail(self, session: int, code: int, executed: bool | None, payload: bytes = b"") -> None:
         """Answer a call of the peer with an error.
@@ -137,12 +216,18 @@ class LinkMessages(abc.ABC):
             LinkNotOpen: if the link is not open.
         """
         self._sender.check_size(len(payload))
-        self._sender.fail(session, self._serving.pop(session), code, executed, payload)
+        self._sender.fail(session, self._served(session), code, executed, payload)
 
     def confirm_cancel(self, session: int) -> None:
         """Tell the peer that a call which it cancelled has ended by that; errors as in :meth:`reply`."""
         self._sender.check_size(0)
-        self._sender.confirm(session, self._serving.pop(session))
+        self._sender.confirm(session, self._served(session))
+
+    def _served(self, session: int) -> Pair:
+        """Forget a call of the peer; returns the pair that its answer belongs to."""
+        if self._outflows:
+            self._outflows.pop(session, None)
+        return self._serving.pop(session)
 
     def watch(self, source: int, target: int, *, token: Any = None) -> int:
         """Watch a service of the peer until ``ExitReceived``, :meth:`unwatch` or :meth:`close`.

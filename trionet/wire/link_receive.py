@@ -23,8 +23,10 @@ from trionet.wire.credit import Credit, ReceiveWindows
 from trionet.wire.errors import ProtocolError
 from trionet.wire.framing import LENGTH_SIZE
 from trionet.wire.hellos import Purpose
-from trionet.wire.link_frames import CALL_BODY, SEND_BODY, LinkSettings, numbered
+from trionet.wire.link_frames import CALL_BODY, SEND_BODY, LinkSettings, exactly, numbered, tail
 from trionet.wire.link_send import LEFT, LinkSender
+from trionet.wire.link_stream_receive import StreamReceiver
+from trionet.wire.link_streams import Outflow
 
 _Reader = Callable[[bytes, int, int, bytes | None], None]
 _NUMBER_SIZE: Final = frames.NUMBER_BODY.size
@@ -32,7 +34,7 @@ _NUMBER_SIZE: Final = frames.NUMBER_BODY.size
 MAX_CONTROL: Final = 16 * 1024 * 1024
 
 
-class LinkReceiver:
+class LinkReceiver(StreamReceiver):
     """The receiving half.
 
     Args:
@@ -41,6 +43,7 @@ class LinkReceiver:
         sender: the other half, which knows what this side opened.
         serving: gets the calls of the peer, each with the pair that its answer belongs to.
         watched: gets the watches of the peer, likewise.
+        outflows: gets the accounts of those calls of the peer that are streams.
     """
 
     def __init__(
@@ -50,24 +53,21 @@ class LinkReceiver:
         sender: LinkSender,
         serving: dict[int, Pair],
         watched: dict[int, Pair],
+        outflows: dict[int, Outflow],
     ) -> None:
-        self._settings = settings
-        self._sender = sender
+        super().__init__(settings, sender, serving, outflows)
         self._outbox = sender.outbox
-        self._serving = serving
         self._watched = watched
         self._readers: list[_Reader | None] = [None] * 256
         self._readers[frames.OPEN] = self._open
         self._next_readers = self._peer_readers() if purpose is Purpose.PEER else self._dialogue_readers()
         self._assembler = Assembler(settings.streams, settings.stream_bytes, settings.message_size)
-        self._last_session = 0
         self._last_watch = 0
         self.windows: ReceiveWindows = ReceiveWindows(settings.window_messages, settings.window_bytes)
         #: What the peer told when it opened, or None.
         self.peer: LinkSettings | None = None
         #: The peer's goodbye, once it came.
         self.goodbye: events.GoodbyeReceived | None = None
-        self.events: list[events.LinkEvent] = []
         #: Messages that came, counted as the peer counts them.
         self.arrived: int = 0
 
@@ -96,6 +96,10 @@ class LinkReceiver:
         readers[frames.FAIL] = self._fail
         readers[frames.CANCEL] = self._cancel
         readers[frames.CANCELLED] = self._cancelled
+        readers[frames.STREAM] = self._stream
+        readers[frames.BEGUN] = self._begun
+        readers[frames.ITEMS] = self._items
+        readers[frames.TAKEN] = self._taken
         readers[frames.WATCH] = self._watch
         readers[frames.UNWATCH] = self._unwatch
         readers[frames.UNWATCHED] = self._unwatched
@@ -124,17 +128,12 @@ class LinkReceiver:
         trace_at = name_at + name_size
         payload_at = trace_at + trace_size
         if payload is None:
-            payload = _tail(data, payload_at, end)
+            payload = tail(data, payload_at, end)
         elif payload_at != end:
             raise ProtocolError("a call whose head has the wrong length")
-        if session in self._serving or not session:
-            raise ProtocolError(f"session {session}, which is open already")
-        if len(self._serving) + self._outbox.answers >= self._settings.sessions:
-            raise ProtocolError(f"more than {self._settings.sessions} calls at a time")
+        self._open_session(session)
         self._accept(source, target, remaining, name_size, len(payload))
         self._serving[session] = (target, source)
-        if session > self._last_session:
-            self._last_session = session
         name, trace = data[name_at:trace_at].decode(), data[trace_at:payload_at]
         self.events.append(events.CallReceived(session, source, target, name, remaining, trace, payload))
 
@@ -144,12 +143,20 @@ class LinkReceiver:
         trace_at = name_at + name_size
         payload_at = trace_at + trace_size
         if payload is None:
-            payload = _tail(data, payload_at, end)
+            payload = tail(data, payload_at, end)
         elif payload_at != end:
             raise ProtocolError("a send whose head has the wrong length")
         self._accept(source, target, remaining, name_size, len(payload))
         name, trace = data[name_at:trace_at].decode(), data[trace_at:payload_at]
         self.events.append(events.SendReceived(source, target, name, remaining, trace, payload))
+
+    def _open_session(self, session: int) -> None:
+        if session in self._serving or not session:
+            raise ProtocolError(f"session {session}, which is open already")
+        if len(self._serving) + self._outbox.answers >= self._settings.sessions:
+            raise ProtocolError(f"more than {self._settings.sessions} calls at a time")
+        if session > self._last_session:
+            self._last_session = session
 
     def _accept(self, source: int, target: int, remaining: float, name_size: int, size: int) -> None:
         if (source | target) >> 24 or not remaining >= 0 or not name_size:
@@ -162,7 +169,7 @@ class LinkReceiver:
 
     def _payload(self, data: bytes, start: int, end: int, payload: bytes | None) -> None:
         if payload is None:
-            payload = self._sized(_tail(data, start, end))
+            payload = self._sized(tail(data, start, end))
         self.events.append(events.PayloadReceived(payload))
 
     # --- answers to what this side opened ------------------------------------------------------------
@@ -170,7 +177,7 @@ class LinkReceiver:
     def _reply(self, data: bytes, start: int, end: int, payload: bytes | None) -> None:
         (session,) = frames.NUMBER_BODY.unpack_from(data, start)
         if payload is None:
-            payload = self._sized(_tail(data, start + _NUMBER_SIZE, end))
+            payload = self._sized(tail(data, start + _NUMBER_SIZE, end))
         call = self._sender.ended(session)
         if call.abandoned:
             self.events.append(events.AbandonedEnded(session, call.token))
@@ -182,7 +189,7 @@ class LinkReceiver:
         if executed >= len(frames.EXECUTED):
             raise ProtocolError(f"a failure that was executed in the way {executed}")
         if payload is None:
-            payload = self._sized(_tail(data, start + frames.FAIL_BODY.size, end))
+            payload = self._sized(tail(data, start + frames.FAIL_BODY.size, end))
         call = self._sender.ended(session)
         if call.abandoned:
             self.events.append(events.AbandonedEnded(session, call.token))
@@ -203,7 +210,7 @@ class LinkReceiver:
     def _exit(self, data: bytes, start: int, end: int, payload: bytes | None) -> None:
         (watch,) = frames.NUMBER_BODY.unpack_from(data, start)
         if payload is None:
-            payload = self._sized(_tail(data, start + _NUMBER_SIZE, end))
+            payload = self._sized(tail(data, start + _NUMBER_SIZE, end))
         token = self._sender.exited(watch)
         if token is not LEFT:
             self.events.append(events.ExitReceived(watch, token, payload))
@@ -223,7 +230,7 @@ class LinkReceiver:
             raise ProtocolError(f"session {session} was cancelled, which never was")
 
     def _watch(self, data: bytes, start: int, end: int, _: bytes | None) -> None:
-        watch, source, target = _exactly(frames.WATCH_BODY, data, start, end)
+        watch, source, target = exactly(frames.WATCH_BODY, data, start, end)
         if watch <= self._last_watch or (source | target) >> 24:
             raise ProtocolError("a watch with a field out of range")
         if len(self._watched) + self._outbox.ends >= self._settings.watches:
@@ -254,7 +261,7 @@ class LinkReceiver:
 
     def _goodbye(self, data: bytes, start: int, end: int, _: bytes | None) -> None:
         (final,) = frames.GOODBYE_BODY.unpack_from(data, start)
-        reason = _tail(data, start + 1, end)
+        reason = tail(data, start + 1, end)
         if final > 1 or len(reason) > frames.MAX_REASON:
             raise ProtocolError("a malformed goodbye")
         if final:
@@ -266,12 +273,12 @@ class LinkReceiver:
         self._outbox.acknowledge(_number(data, start, end))
 
     def _credit(self, data: bytes, start: int, end: int, _: bytes | None) -> None:
-        target, messages, size = _exactly(frames.CREDIT_BODY, data, start, end)
+        target, messages, size = exactly(frames.CREDIT_BODY, data, start, end)
         if self._sender.credited(target, messages, size):
             self.events.append(events.CreditAvailable(target))
 
     def _want(self, data: bytes, start: int, end: int, _: bytes | None) -> None:
-        (target,) = _exactly(frames.WANT_BODY, data, start, end)
+        (target,) = exactly(frames.WANT_BODY, data, start, end)
         if target >> 24:
             raise ProtocolError("a wish for credit with a field out of range")
         credit = self.windows.want(target)
@@ -282,9 +289,12 @@ class LinkReceiver:
 
     def _sweep(self) -> None:
         """Be rid of idle accounts, unless the peer provokes credit that it does not read."""
+        self._check_reading()
+        self.give(self.windows.sweep())
+
+    def _check_reading(self) -> None:
         if self._outbox.control_bytes > MAX_CONTROL:
             raise ProtocolError("the peer does not read what it provokes")
-        self.give(self.windows.sweep())
 
     def give(self, given: list[Credit]) -> None:
         """Queue credit for the peer."""
@@ -297,7 +307,7 @@ class LinkReceiver:
 
     def _chunk_open(self, data: bytes, start: int, end: int, _: bytes | None) -> None:
         slot, size = frames.CHUNK_OPEN_BODY.unpack_from(data, start)
-        self._assembler.open(slot, size, _tail(data, start + frames.CHUNK_OPEN_BODY.size, end))
+        self._assembler.open(slot, size, tail(data, start + frames.CHUNK_OPEN_BODY.size, end))
 
     def _chunk(self, data: bytes, start: int, end: int, _: bytes | None) -> None:
         if start >= end:
@@ -312,30 +322,11 @@ class LinkReceiver:
         reader(head, 1, len(head), payload)
 
     def _chunk_abort(self, data: bytes, start: int, end: int, _: bytes | None) -> None:
-        (slot,) = _exactly(frames.CHUNK_BODY, data, start, end)
+        (slot,) = exactly(frames.CHUNK_BODY, data, start, end)
         self._assembler.abort(slot)
-
-    def _sized(self, payload: bytes) -> bytes:
-        if len(payload) > self._settings.message_size:
-            raise ProtocolError(f"a message of {len(payload)} bytes")
-        return payload
-
-
-def _tail(data: bytes, start: int, end: int) -> bytes:
-    """The payload of a frame whose fields end at ``start``."""
-    if start > end:
-        raise ProtocolError("a frame that is shorter than its fields")
-    return data[start:end]
 
 
 def _number(data: bytes, start: int, end: int) -> int:
-    (number,) = _exactly(frames.NUMBER_BODY, data, start, end)
+    (number,) = exactly(frames.NUMBER_BODY, data, start, end)
     assert isinstance(number, int)
     return number
-
-
-def _exactly(body: struct.Struct, data: bytes, start: int, end: int) -> tuple[int, ...]:
-    """Read a frame that has fields only."""
-    if end - start != body.size:
-        raise ProtocolError("a frame of the wrong length")
-    return body.unpack_from(data, start)

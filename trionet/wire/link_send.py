@@ -15,6 +15,7 @@ from trionet.wire.framing import LENGTH_SIZE
 from trionet.wire.link_errors import LinkBusy, LinkNotOpen, MessageTooLarge, WindowFull
 from trionet.wire.link_frames import (
     BARE_HEAD,
+    BEGUN,
     CALL,
     CALL_HEAD,
     CANCEL,
@@ -23,12 +24,18 @@ from trionet.wire.link_frames import (
     EXIT,
     FAIL,
     FAIL_HEAD,
+    ITEMS,
+    ITEMS_HEAD,
     MAX_TEXT,
     NUMBER_HEAD,
     PAYLOAD,
     REPLY,
     SEND,
     SEND_HEAD,
+    STREAM,
+    STREAM_HEAD,
+    TAKEN,
+    TAKEN_HEAD,
     UNWATCH,
     WANT_CREDIT,
     WANT_HEAD,
@@ -37,18 +44,20 @@ from trionet.wire.link_frames import (
     LinkSettings,
     numbered,
 )
+from trionet.wire.link_streams import Inflow
 from trionet.wire.outbox import Outbox
 
 _NODE: Pair = (0, 0)
 _CALL_SIZE = CALL_HEAD.size - LENGTH_SIZE
 _SEND_SIZE = SEND_HEAD.size - LENGTH_SIZE
+_STREAM_SIZE = STREAM_HEAD.size - LENGTH_SIZE
 _FAIL_SIZE = FAIL_HEAD.size - LENGTH_SIZE
 
 
 class OpenCall:
     """A call of this side that has no outcome yet."""
 
-    __slots__ = ("abandoned", "cancelled", "message", "size", "target", "token")
+    __slots__ = ("abandoned", "cancelled", "inflow", "message", "size", "target", "token")
 
     def __init__(self, token: Any, target: int, size: int) -> None:
         self.token: Any = token
@@ -57,6 +66,8 @@ class OpenCall:
         self.message: QueuedMessage | None = None
         self.cancelled: bool = False
         self.abandoned: bool = False
+        #: The account of its items, if it is a stream.
+        self.inflow: Inflow | None = None
 
 
 class LinkSender:
@@ -114,6 +125,31 @@ class LinkSender:
         call.message = self.outbox.push((source, target), head + name + trace, payload, call)
         return session
 
+    def stream(
+        self,
+        source: int,
+        target: int,
+        command: str,
+        payload: bytes,
+        items: int,
+        size: int,
+        trace: bytes,
+        token: Any,
+    ) -> int:
+        """Open a stream; see ``Link.stream``."""
+        name = _check(source, target, command, trace)
+        peer = self._settings()
+        if len(self.calls) >= peer.sessions:
+            raise LinkBusy(f"{len(self.calls)} calls are open, as many as the peer allows")
+        self._admit(peer, target, len(payload))
+        self._next_session = session = self._next_session + 1
+        length = _STREAM_SIZE + len(name) + len(trace) + len(payload)
+        head = STREAM_HEAD.pack(length, STREAM, session, source, target, items, size, len(name), len(trace))
+        self.calls[session] = call = OpenCall(token, target, len(payload))
+        call.inflow = Inflow(items, size)
+        call.message = self.outbox.push((source, target), head + name + trace, payload, call)
+        return session
+
     def send(
         self,
         source: int,
@@ -159,6 +195,14 @@ class LinkSender:
         """Give the room of a message back that was never sent; tells whether somebody waits for it."""
         return self._windows.refund(target, size)
 
+    def taken(self, session: int, items: int, size: int) -> None:
+        """Give credit for items of a stream; see ``Link.taken``."""
+        call = self.calls.get(session)
+        if call is not None and call.inflow is not None:
+            call.inflow.give(items, size)
+            length = TAKEN_HEAD.size - LENGTH_SIZE
+            self.outbox.control(TAKEN_HEAD.pack(length, TAKEN, session, items, size))
+
     # --- answers -------------------------------------------------------------------------------------
 
     def reply(self, session: int, pair: Pair, payload: bytes) -> None:
@@ -175,6 +219,15 @@ class LinkSender:
     def confirm(self, session: int, pair: Pair) -> None:
         """Send that a call of the peer ended by its cancellation."""
         self.outbox.push(pair, numbered(CANCELLED, session), b"", ANSWER)
+
+    def begun(self, session: int, pair: Pair) -> None:
+        """Send that the handler of a stream of the peer has started."""
+        self.outbox.push(pair, numbered(BEGUN, session), b"", UNCOUNTED)
+
+    def items(self, session: int, pair: Pair, items: int, payload: bytes) -> None:
+        """Send items of a stream of the peer."""
+        head = ITEMS_HEAD.pack(ITEMS_HEAD.size - LENGTH_SIZE + len(payload), ITEMS, session, items)
+        self.outbox.push(pair, head, payload, UNCOUNTED)
 
     def exit(self, watch: int, pair: Pair, payload: bytes) -> None:
         """Send the end of a watched service."""

@@ -1,0 +1,84 @@
+"""The streams of one link: what the other node says of them, and what waits for the link's writer.
+
+Duty: join a link's events about streams and the two kinds of streams.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from trionet.errors import CallError
+from trionet.kernel.streaming import check_is_stream
+from trionet.net.streams import InboundStream
+from trionet.wire import link_events as events
+
+if TYPE_CHECKING:
+    from trionet.net.peer import Peer
+
+
+class PeerStreams:
+    """What a peer needs for streams.
+
+    Args:
+        peer: the other node.
+        limit: bytes that may wait for the socket before items wait at their producers.
+    """
+
+    def __init__(self, peer: Peer, limit: int) -> None:
+        self._peer = peer
+        self._limit = limit
+        self._waiting: dict[InboundStream, None] = {}
+
+    def handlers(self) -> dict[type, Callable[[Any], None]]:
+        """Who handles which event."""
+        return {
+            events.StreamReceived: self._on_stream,
+            events.StreamBegun: lambda event: event.token.begun(),
+            events.ItemsReceived: lambda event: event.token.came(event.items, event.payload),
+            events.ItemsTaken: self._on_taken,
+        }
+
+    def gather_later(self, stream: InboundStream) -> None:
+        """A stream has something for the link's writer."""
+        if not self._waiting:
+            self._peer.rouse()
+        self._waiting[stream] = None
+
+    def gather(self) -> None:
+        """Give the link what streams have for it, as long as not too much waits for the socket."""
+        link = self._peer.link
+        while self._waiting and link.is_open and link.pending_bytes <= self._limit:
+            stream = next(iter(self._waiting))
+            del self._waiting[stream]
+            stream.gather()
+
+    @property
+    def has_items(self) -> bool:
+        """Whether a stream has something for the link's writer."""
+        return bool(self._waiting)
+
+    def close(self) -> None:
+        """The link has ended."""
+        self._waiting.clear()
+
+    def _on_stream(self, event: events.StreamReceived) -> None:
+        peer = self._peer
+        try:
+            args, kwargs, checks = peer.arguments(event.payload)
+            actor = peer.receiver(event.target)
+            check_is_stream(actor, event.command)
+            trace = int.from_bytes(event.trace[:8], "big")
+            request = InboundStream(peer, event.source, actor, event.command, trace, len(event.payload))
+            request.open(event.session, event.outflow)
+            request.args, request.kwargs, request.checks = args, kwargs, checks
+            peer.serve(event.session, request)
+        except CallError as error:
+            peer.refuse(event.session, event.target, len(event.payload), error)
+        finally:
+            peer.link.delivered()
+
+    def _on_taken(self, event: events.ItemsTaken) -> None:
+        request = self._peer.serving(event.session)
+        if isinstance(request, InboundStream) and request.has_room():
+            request.go_on()

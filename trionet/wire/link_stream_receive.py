@@ -1,0 +1,112 @@
+"""The receiving half of a link, as far as streams go: their frames become events, or a breach.
+
+Duty: the structure of these frames, and the rules about what a peer may send of a stream when: items only
+within the buffer of a stream that this side has opened, credit only for items that it was sent.
+May import: the standard library, the other modules of links in trionet.wire, but not link_receive.
+"""
+
+from __future__ import annotations
+
+import abc
+
+from trionet.wire import link_events as events
+from trionet.wire import link_frames as frames
+from trionet.wire.chunks import Pair
+from trionet.wire.errors import ProtocolError
+from trionet.wire.link_frames import STREAM_BODY, LinkSettings, exactly, tail
+from trionet.wire.link_send import LinkSender, OpenCall
+from trionet.wire.link_streams import Inflow, Outflow
+
+
+class StreamReceiver(abc.ABC):
+    """The part of a receiver that reads the frames of streams; see :class:`~.link_receive.LinkReceiver`."""
+
+    def __init__(
+        self,
+        settings: LinkSettings,
+        sender: LinkSender,
+        serving: dict[int, Pair],
+        outflows: dict[int, Outflow],
+    ) -> None:
+        self._settings = settings
+        self._sender = sender
+        self._serving = serving
+        self._outflows = outflows
+        self._last_session = 0
+        self.events: list[events.LinkEvent] = []
+
+    @abc.abstractmethod
+    def _open_session(self, session: int) -> None:
+        """Check the number of a call that the peer opens."""
+
+    @abc.abstractmethod
+    def _accept(self, source: int, target: int, remaining: float, name_size: int, size: int) -> None:
+        """Check a message, and charge it to the window of its target."""
+
+    @abc.abstractmethod
+    def _check_reading(self) -> None:
+        """Refuse what provokes frames, where the peer does not read them."""
+
+    def _sized(self, payload: bytes) -> bytes:
+        if len(payload) > self._settings.message_size:
+            raise ProtocolError(f"a message of {len(payload)} bytes")
+        return payload
+
+    # --- what the peer opened ------------------------------------------------------------------------
+
+    def _stream(self, data: bytes, start: int, end: int, payload: bytes | None) -> None:
+        session, source, target, items, size, name_size, trace_size = STREAM_BODY.unpack_from(data, start)
+        name_at = start + STREAM_BODY.size
+        trace_at = name_at + name_size
+        payload_at = trace_at + trace_size
+        if payload is None:
+            payload = tail(data, payload_at, end)
+        elif payload_at != end:
+            raise ProtocolError("a stream whose head has the wrong length")
+        if not (items and size):
+            raise ProtocolError("a stream without a buffer")
+        self._open_session(session)
+        self._accept(source, target, 0.0, name_size, len(payload))
+        self._serving[session] = (target, source)
+        self._outflows[session] = outflow = Outflow(items, size)
+        name, trace = data[name_at:trace_at].decode(), data[trace_at:payload_at]
+        self.events.append(events.StreamReceived(session, source, target, name, trace, payload, outflow))
+
+    def _taken(self, data: bytes, start: int, end: int, _: bytes | None) -> None:
+        session, items, size = exactly(frames.TAKEN_BODY, data, start, end)
+        outflow = self._outflows.get(session)
+        if outflow is not None:
+            outflow.credit(items, size)
+            self.events.append(events.ItemsTaken(session))
+        elif session in self._serving or session > self._last_session:
+            raise ProtocolError(f"items taken of session {session}, which is no stream")
+
+    # --- what this side opened ------------------------------------------------------------------------
+
+    def _begun(self, data: bytes, start: int, end: int, _: bytes | None) -> None:
+        (session,) = exactly(frames.NUMBER_BODY, data, start, end)
+        call, inflow = self._open_stream(session)
+        if inflow.has_begun:
+            raise ProtocolError(f"the stream of session {session} began twice")
+        inflow.has_begun = True
+        if not call.abandoned:
+            self.events.append(events.StreamBegun(session, call.token))
+
+    def _items(self, data: bytes, start: int, end: int, payload: bytes | None) -> None:
+        session, items = frames.ITEMS_BODY.unpack_from(data, start)
+        if payload is None:
+            payload = self._sized(tail(data, start + frames.ITEMS_BODY.size, end))
+        elif start + frames.ITEMS_BODY.size != end:
+            raise ProtocolError("items whose head has the wrong length")
+        call, inflow = self._open_stream(session)
+        inflow.charge(items, len(payload))
+        inflow.has_begun = True
+        self._check_reading()
+        if not call.abandoned:
+            self.events.append(events.ItemsReceived(session, call.token, items, payload))
+
+    def _open_stream(self, session: int) -> tuple[OpenCall, Inflow]:
+        call = self._sender.calls.get(session)
+        if call is None or call.inflow is None or call.message is not None:
+            raise ProtocolError(f"an item of session {session}, which is no open stream")
+        return call, call.inflow
