@@ -45,6 +45,7 @@ from trionet.errors import NameTaken as NameTaken
 from trionet.errors import NodeDown as NodeDown
 from trionet.errors import NodeStopping as NodeStopping
 from trionet.errors import NoReply as NoReply
+from trionet.errors import NoSuchClass as NoSuchClass
 from trionet.errors import NoSuchCommand as NoSuchCommand
 from trionet.errors import NoSuchService as NoSuchService
 from trionet.errors import RemoteError as RemoteError
@@ -55,6 +56,7 @@ from trionet.errors import StartFailed as StartFailed
 from trionet.errors import Superseded as Superseded
 from trionet.errors import TrionetError as TrionetError
 from trionet.handle import Handle as Handle
+from trionet.kernel.classes import find_class as find_class
 from trionet.kernel.command import BoundCommand as BoundCommand
 from trionet.kernel.command import Command as Command
 from trionet.kernel.command import command as command
@@ -124,6 +126,7 @@ __all__ = [
     "NameRemoved",
     "NameTaken",
     "NoReply",
+    "NoSuchClass",
     "NoSuchCommand",
     "NoSuchService",
     "Node",
@@ -161,6 +164,7 @@ __all__ = [
     "command",
     "current_request",
     "defer",
+    "find_class",
     "gather",
     "load_settings",
     "open_node",

@@ -20,6 +20,7 @@ from trionet.message import Limits
 LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 LOG_FORMATS: Final = ("text", "json")
 _NODE_NAME: Final = re.compile(r"[\w.-]{1,64}")
+_CLASS_PATTERN: Final = re.compile(r"[\w.*]+:[\w.*]+")
 
 
 @attrs.frozen(kw_only=True)
@@ -96,6 +97,17 @@ def _is_node_name(value: Any) -> bool:
     return isinstance(value, str) and _NODE_NAME.fullmatch(value) is not None
 
 
+def _are_patterns(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(
+        isinstance(each, str) and _CLASS_PATTERN.fullmatch(each) is not None for each in value
+    )
+
+
+_patterns: Final = Rule(
+    expected='an array of classes as in "package.module:Class", where * stands for any text',
+    accepts=_are_patterns,
+    read=lambda text: tuple(text.split()),
+)
 _name: Final = Rule(
     expected="a name of 1 to 64 letters, digits, dots, hyphens or underscores", accepts=_is_node_name
 )
@@ -110,6 +122,10 @@ def _frozen_levels(value: Any) -> Any:
     if not isinstance(value, Mapping):
         return value
     return MappingProxyType({key: _upper(each) for key, each in value.items()})
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _frozen_table(value: Any) -> Any:
@@ -140,6 +156,8 @@ class NodeConfig:
         message_size: weight of a message, in bytes, that is refused beyond.
         message_depth: containers that may be nested in a message.
         dead_letter_log_rate: dead letters that are logged, a second; the others are only counted.
+        launch: the service classes that other nodes and the console may start on this one, as
+            ``package.module:Class``, where ``*`` stands for any text.
         app: the user's own settings: the table ``[app]`` of the configuration, deeply read-only.
     """
 
@@ -153,6 +171,7 @@ class NodeConfig:
     message_size: int = field(default=16 * 1024 * 1024, validator=count("bytes"))
     message_depth: int = field(default=64, validator=count("containers"))
     dead_letter_log_rate: int = field(default=10, validator=count("lines a second"))
+    launch: tuple[str, ...] = field(default=(), converter=_tuple, validator=_patterns)
     app: Mapping[str, Any] = field(
         factory=dict, converter=_frozen_table, validator=_free_table, hash=False, repr=False
     )

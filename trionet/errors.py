@@ -10,7 +10,8 @@ certainly started; None, nobody can know.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 
 from trio import TooSlowError
 
@@ -32,6 +33,13 @@ def text_of(error: BaseException) -> str:
 def printable(text: str) -> str:
     """The text with what UTF-8 cannot encode escaped, so that it can be written to any log."""
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return the end of a sentence that proposes the nearest known word, or nothing."""
+    folded = {each.lower(): each for each in known}
+    near = difflib.get_close_matches(word.lower(), list(folded), n=1)
+    return f'; did you mean "{folded[near[0]]}"?' if near else ""
 
 
 class ConfigError(TrionetError):
@@ -73,6 +81,23 @@ class StartFailed(TrionetError):
 
     The exception of the service is the ``__cause__``.
     """
+
+
+class NoSuchClass(TrionetError):
+    """There is no such service class: no such module, one that cannot be imported, or no class of a service.
+
+    Args:
+        class_name: as ``package.module:Class``.
+        problem: what is wrong with it, as a clause.
+    """
+
+    def __init__(self, class_name: str, problem: str) -> None:
+        super().__init__(class_name, problem)
+        self.class_name = class_name
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f'"{self.class_name}" cannot be used: {self.problem}'
 
 
 class NodeStopping(TrionetError):

@@ -12,7 +12,8 @@ import pytest
 import trio
 import trio.testing
 
-from trionet import Node, NodeConfig, Service, command, open_node
+from tests.ports import free_address
+from trionet import ClusterConfig, Node, NodeConfig, Service, command, open_node
 from trionet.program import Launch, Parent, Stage, StopSignals, _run, run, run_node
 
 
@@ -39,6 +40,19 @@ def test_main_gets_node_and_arguments() -> None:
 
     run(main, NodeConfig(name="here"), args=(1, "two"))
     assert ["here", 1, "two"] == seen
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_node_of_a_cluster_has_a_launcher_before_main_begins(alone: bool) -> None:
+    seen: list[object] = []
+
+    async def main(node: Node) -> None:
+        await trio.lowlevel.checkpoint()
+        seen.extend(node.names())
+
+    cluster = None if alone else ClusterConfig(harbor=1, standalone=free_address())
+    run(main, cluster=cluster)
+    assert ([] if alone else [".launcher"]) == seen
 
 
 def test_what_main_raises_comes_out_as_it_is() -> None:

@@ -22,7 +22,7 @@ from trionet.configfile._sections import UpConfig, section_rules
 from trionet.configfile._services import RESTART_RULES, SERVICE_RULES, ServiceConfig
 from trionet.configfile._settings import Override, PlannedNode, Settings
 from trionet.configfile._together import clashes
-from trionet.configfile._tree import Origin, Table, did_you_mean
+from trionet.configfile._tree import Origin, Table
 from trionet.errors import ConfigError
 
 __all__ = [
@@ -37,7 +37,6 @@ __all__ = [
     "Settings",
     "UpConfig",
     "advise",
-    "did_you_mean",
     "has_nodes",
     "load_nodes",
     "load_settings",

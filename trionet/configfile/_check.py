@@ -13,7 +13,8 @@ import attrs
 
 from trionet.config import Rule
 from trionet.configfile._text import parse_value
-from trionet.configfile._tree import BROKEN, Leaf, Loose, Origin, Problems, Table, did_you_mean, found, plain
+from trionet.configfile._tree import BROKEN, Leaf, Loose, Origin, Problems, Table, found, plain
+from trionet.errors import did_you_mean
 
 T = TypeVar("T")
 

@@ -28,12 +28,12 @@ from trionet.configfile._tree import (
     Problems,
     Table,
     assign,
-    did_you_mean,
     found,
     leaves,
     merge,
     plain,
 )
+from trionet.errors import did_you_mean
 
 T = TypeVar("T")
 

@@ -1,12 +1,11 @@
 """The entries of ``[[services]]``.
 
 Duty: what an entry may hold, and the making of :class:`ServiceConfig` from it.
-May import: the kernel's restart policy besides this package's own modules.
+May import: the kernel's restart policy and names of classes besides this package's own modules.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -14,11 +13,12 @@ import attrs
 
 from trionet.config import Rule, count, freeze, one_of, seconds
 from trionet.configfile._check import as_table, build
-from trionet.configfile._tree import BROKEN, Leaf, Problems, Table, did_you_mean, found
+from trionet.configfile._tree import BROKEN, Leaf, Problems, Table, found
+from trionet.errors import did_you_mean
 from trionet.handle import check_name
+from trionet.kernel.classes import CLASS_NAME
 from trionet.kernel.supervise import Restart
 
-_CLASS: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 _WHEN: Final = ("never", "failure", "always")
 
 
@@ -49,7 +49,7 @@ class ServiceConfig:
 
 
 def _is_class(value: Any) -> bool:
-    return isinstance(value, str) and _CLASS.fullmatch(value) is not None
+    return isinstance(value, str) and CLASS_NAME.fullmatch(value) is not None
 
 
 def _is_name(value: Any) -> bool:

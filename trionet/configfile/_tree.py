@@ -6,9 +6,8 @@ May import: the standard library, attrs and trionet.errors.
 
 from __future__ import annotations
 
-import difflib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
 import attrs
@@ -135,10 +134,3 @@ def found(node: Any) -> str:
         text = json.dumps(value, ensure_ascii=False)
         return text if len(text) <= _LONGEST_FOUND else text[:_LONGEST_FOUND] + '..."'
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return the end of a sentence that proposes the nearest known word, or nothing."""
-    folded = {each.lower(): each for each in known}
-    near = difflib.get_close_matches(word.lower(), list(folded), n=1)
-    return f'; did you mean "{folded[near[0]]}"?' if near else ""

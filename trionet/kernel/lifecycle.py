@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, cast
 import trio
 
 from trionet.config import NodeConfig
-from trionet.errors import NodeStopping, NoSuchService, ServiceRestarting, StartFailed
+from trionet.errors import NameTaken, NodeStopping, NoSuchService, ServiceRestarting, StartFailed
 from trionet.handle import MAX_LOCAL, Handle, check_name
 from trionet.kernel.actor import Actor, Life
 from trionet.kernel.context import current_actor
@@ -27,11 +27,17 @@ from trionet.kernel.service import Service
 from trionet.kernel.spec import Spec, as_spec
 from trionet.kernel.supervise import Restart
 from trionet.kernel.watch import Exit
+from trionet.message import value
 
 if TYPE_CHECKING:
     from trionet.kernel.node import Node
 
 S = TypeVar("S", bound=Service)
+
+#: Why a start failed travels as it is, so that it reaches whoever asked another node for the start.
+value(name="trionet.NameTaken")(NameTaken)
+value(name="trionet.NodeStopping")(NodeStopping)
+value(name="trionet.StartFailed")(StartFailed)
 
 #: Ends of services that are remembered, so that a late watcher still learns the reason.
 REMEMBERED_EXITS: Final = 10_000

@@ -60,6 +60,25 @@ class Node(Lifecycle):
 
     # addresses and messages
 
+    def handle_of(self, target: Any) -> Handle:
+        """The handle that an address stands for at present.
+
+        Args:
+            target: a reference, a name, the text of a handle, or a handle, which is returned as it is.
+
+        Raises:
+            NoSuchService: if nobody owns the name.
+            ServiceRestarting: if the owner of the name is about to be started again.
+            NodeDown: for the text of a handle on a node without a link.
+        """
+        address = target_of(target)
+        if isinstance(address, Handle):
+            return address
+        if address.startswith(":"):
+            return self.parse_handle(address)
+        where = self.locate(address)
+        return where.handle if isinstance(where, Actor) else where
+
     @overload
     def ref(self, target: Any, interface: Callable[..., S]) -> S: ...
     @overload
@@ -163,7 +182,7 @@ class Node(Lifecycle):
 
     @asynccontextmanager
     async def _watch(self, target: Handle | str) -> AsyncIterator[Watch]:
-        handle = self._handle_of(target)
+        handle = self.handle_of(target)
         watch = Watch(handle)
         end: Callable[[], None] | None = None
         if handle.incarnation == self.incarnation:
@@ -182,14 +201,6 @@ class Node(Lifecycle):
             if end is not None:
                 end()
 
-    def _handle_of(self, target: Handle | str) -> Handle:
-        if isinstance(target, str):
-            if target.startswith(":"):
-                return self.parse_handle(target)
-            where = self.locate(target)
-            return where.handle if isinstance(where, Actor) else where
-        return target
-
     # statistics
 
     def services(self) -> tuple[Handle, ...]:
@@ -202,10 +213,23 @@ class Node(Lifecycle):
         Raises:
             NoSuchService: if it is no living service of this node.
         """
+        return measure(self._actor_here(target))
+
+    def _actor_here(self, target: Any) -> Actor:
         actor = self.locate(target_of(target))
         if not isinstance(actor, Actor):
             raise NoSuchService(f"{actor} is not on this node", executed=False)
-        return measure(actor)
+        return actor
+
+    def service_info(self, target: Any) -> object:
+        """What one service of this node tells of itself; see :meth:`Service.debug_info`.
+
+        Raises:
+            NoSuchService: if it is no living service of this node.
+            Exception: what ``debug_info`` raised.
+        """
+        actor = self._actor_here(target)
+        return None if actor.instance is None else actor.context.copy().run(actor.instance.debug_info)
 
     def statistics(self) -> NodeStatistics:
         """Measure the node."""

@@ -134,6 +134,10 @@ class Service:
         self._actor.log.warning("%s lost its name %r and stops", self._actor.describe(), name)
         await self.stop()
 
+    def debug_info(self) -> object:
+        """Tell of the service what the console's ``info`` shows; any value, by default None."""
+        return None
+
     # what is there for an author
 
     @property

@@ -11,11 +11,13 @@ import attrs
 
 from trionet.handle import Handle
 from trionet.kernel.request import Request, State
+from trionet.message import value
 
 if TYPE_CHECKING:
     from trionet.kernel.actor import Actor
 
 
+@value(name="trionet.HandlerStatistics", unknown="drop")
 @attrs.frozen
 class HandlerStatistics:
     """A handler that runs now.
@@ -35,6 +37,7 @@ class HandlerStatistics:
     stack: tuple[str, ...]
 
 
+@value(name="trionet.ServiceStatistics", unknown="drop")
 @attrs.frozen
 class ServiceStatistics:
     """A service, measured.
@@ -68,6 +71,7 @@ class ServiceStatistics:
     handlers: tuple[HandlerStatistics, ...]
 
 
+@value(name="trionet.NodeStatistics", unknown="drop")
 @attrs.frozen
 class NodeStatistics:
     """A node, measured.

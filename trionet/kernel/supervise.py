@@ -12,11 +12,13 @@ import attrs
 from attrs import field, validators
 
 from trionet.kernel.watch import Exit
+from trionet.message import value
 
 #: The delay doubles so many times; after that it is beyond any longest delay, and soon beyond any number.
 MOST_DOUBLINGS: Final = 60
 
 
+@value(name="trionet.Restart")
 @attrs.frozen
 class Restart:
     """When a service is started again after its end.

@@ -9,10 +9,12 @@ import attrs
 import trio
 
 from trionet.handle import Handle
+from trionet.message import value
 
 Reason = Literal["stopped", "failed", "killed", "node down", "gone"]
 
 
+@value(name="trionet.Exit")
 @attrs.frozen
 class Exit:
     """How a service ended.

@@ -21,6 +21,7 @@ from trionet.kernel.node import Node, open_node
 from trionet.program._network import open_harbor
 from trionet.program._parent import Parent
 from trionet.program._signals import Stage, StopSignals
+from trionet.program._standing import start_standing
 
 Ts = TypeVarTuple("Ts")
 Main = Callable[..., Awaitable[object]]
@@ -82,6 +83,7 @@ class _Program:
 
     async def _run(self, node: Node) -> None:
         self.parent.tell("open", harbor=node.harbor, address=node.cluster.nodes().get(node.harbor, ""))
+        await start_standing(node)
         await self.launch.prepare(node)
         self.parent.tell("ready")
         awaitable = self.launch.main(node, *self.launch.args)

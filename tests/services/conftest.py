@@ -1,0 +1,12 @@
+"""Fixtures of the tests of the ready services."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture
+def virtual_run(request: pytest.FixtureRequest) -> None:
+    """Run a test in virtual time where it is async; for modules that have tests of both kinds."""
+    if request.node.get_closest_marker("trio") is not None:
+        request.getfixturevalue("virtual_time")
