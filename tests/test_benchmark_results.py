@@ -55,6 +55,7 @@ def test_what_was_not_measured_is_not_judged() -> None:
     ("metric", "factor", "said"),
     [
         ("rate", 1.0, "within the noise"),
+        ("rate", 1.02, "none"),
         ("rate", 1.2, "better"),
         ("rate", 0.8, "worse"),
         ("p99", 1.2, "worse"),

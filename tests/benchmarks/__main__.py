@@ -118,7 +118,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def main() -> None:
     """Read the command line and measure."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started ends too
+    for number in (signal.SIGTERM, signal.SIGHUP):  # what was started ends too
+        signal.signal(number, lambda *_: sys.exit(1))
     chosen = _parser().parse_args()
     chosen.run(_console(), chosen)
 

@@ -19,6 +19,8 @@ from tests.benchmarks.speed.workload import METRICS
 DRAWS: Final = 4000
 #: How many of these draws must agree.
 CONFIDENCE: Final = 0.95
+#: A smaller change is none, however sure it is.
+LEAST_CHANGE: Final = 0.03
 #: Fewer samples tell nothing of the noise.
 LEAST_SAMPLES: Final = 3
 
@@ -61,6 +63,8 @@ def verdict(metric: str, changed: Change | None) -> str:
         return "too few samples"
     if not changed.beyond_noise:
         return "within the noise"
+    if abs(changed.factor - 1.0) < LEAST_CHANGE:
+        return "none"
     better = (changed.factor < 1.0) == METRICS[metric].less
     return "[green]better[/]" if better else "[red]worse[/]"
 

@@ -91,6 +91,8 @@ def measure(
         for contender, entry in zip(workload.contenders, group.entries, strict=True):
             if contender.kind == "peer" and not peers:
                 entry.reason = "not asked for (--peers)"
+            elif scale < contender.least_scale:
+                entry.reason = f"takes a scale of {contender.least_scale:g}"
             elif importlib.util.find_spec(contender.needs) is None:
                 entry.reason = f"{contender.needs} is not installed"
             else:

@@ -76,6 +76,7 @@ class Contender:
         share: which part of the workload's size it does, if it is much slower or faster than the others.
         needs: the module that must be installed.
         most_repeats: how often it is measured at most, if it takes long.
+        least_scale: the scale below which it is left out, if it cannot do less.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Contender:
     share: float = 1.0
     needs: str = "trio"
     most_repeats: int = 100
+    least_scale: float = 0.0
 
 
 @attrs.frozen
@@ -111,10 +113,17 @@ def floor(function: str, *args: int | str, share: float = 1.0) -> Contender:
 
 
 def trionet(
-    name: str, function: str, *args: int | str, goals: tuple[Goal, ...] = (), most_repeats: int = 100
+    name: str,
+    function: str,
+    *args: int | str,
+    goals: tuple[Goal, ...] = (),
+    most_repeats: int = 100,
+    least_scale: float = 0.0,
 ) -> Contender:
     """Trionet, in one of its ways."""
-    return Contender(name, "trionet", function, args, goals, most_repeats=most_repeats)
+    return Contender(
+        name, "trionet", function, args, goals, most_repeats=most_repeats, least_scale=least_scale
+    )
 
 
 def peer(name: str, function: str, *args: int | str, share: float = 1.0, needs: str = "") -> Contender:

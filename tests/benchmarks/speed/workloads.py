@@ -136,8 +136,8 @@ WORKLOADS: Final = (
         (
             trionet("2 nodes", "joining:join", 2),
             trionet("16 nodes", "joining:join", 16),
-            trionet("64 nodes", "joining:join", 64, most_repeats=2),
-            trionet("255 nodes", "joining:join", 255, most_repeats=1),
+            trionet("64 nodes", "joining:join", 64, most_repeats=3),
+            trionet("255 nodes", "joining:join", 255, most_repeats=1, least_scale=1.0),
         ),
     ),
     Workload(
