@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.wire.link_world import flow, links, opening, pump
+from tests.wire.link_world import accepter, agreements, dialer, flow, links, opening, pump
 from tests.wire.test_framing import split
 from trionet.wire import link_events as events
+from trionet.wire.errors import ProtocolError
 from trionet.wire.hellos import Purpose
-from trionet.wire.link import ACK_BATCH, Link
+from trionet.wire.link import ACK_BATCH, Link, turn_away
 from trionet.wire.link_errors import LinkBusy, LinkNotOpen, MessageTooLarge
-from trionet.wire.link_frames import MAX_REASON, LinkSettings
+from trionet.wire.link_frames import MAX_REASON, LinkSettings, goodbye
 
 
 def served(one: Link, other: Link, **options: Any) -> int:
@@ -401,6 +402,34 @@ def test_a_final_goodbye_comes_after_everything_else() -> None:
     assert not one.sendable
     assert other.is_clean
     assert other.receive_eof() == "the peer said goodbye: stopping"
+
+
+@pytest.mark.parametrize("records", [False, True])
+def test_an_end_that_decides_against_the_link_says_why_instead_of_open(records: bool) -> None:
+    first, second = agreements(dialer(records=records), accepter(records=records))
+    one = Link(first, LinkSettings(), 0)
+    assert not one.was_turned_away
+    one.receive_data(turn_away(second, "unknown here"), 0)
+    assert one.events() == [events.GoodbyeReceived("unknown here", True)]
+    assert one.was_turned_away
+    assert not one.is_open
+    assert one.receive_eof() == "the peer said goodbye: unknown here"
+    if not records:
+        with pytest.raises(ProtocolError, match="not allowed now"):
+            one.receive_data(LinkSettings().encode(), 0)
+
+
+def test_a_goodbye_before_open_is_final() -> None:
+    one, _ = opening()
+    with pytest.raises(ProtocolError, match="a malformed goodbye"):
+        one.receive_data(goodbye("soon", False), 0)
+
+
+def test_a_link_that_ends_by_goodbye_was_not_turned_away() -> None:
+    one, other = links()
+    other.goodbye("stopping", final=True)
+    flow(other, one)
+    assert not one.was_turned_away
 
 
 def test_acknowledgements_are_read_after_a_final_goodbye() -> None:

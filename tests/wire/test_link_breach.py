@@ -130,7 +130,7 @@ def test_what_came_before_a_breach_counts(data: bytes, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [body(frames.HEARTBEAT), send(), body(frames.PAYLOAD), body(frames.GOODBYE, "B", 1)]
+    "data", [body(frames.HEARTBEAT), send(), body(frames.PAYLOAD), body(frames.ACK, "Q", 1)]
 )
 def test_the_first_frame_must_be_open(data: bytes) -> None:
     _, link = opening()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from math import inf
-from typing import Final
+from typing import Final, NoReturn
 
 import attrs
 import trio
@@ -24,6 +24,7 @@ from trionet.net.transport import Connection, Listener, Transport
 from trionet.wire.agreement import Agreement, Verdict
 from trionet.wire.handshake import Accepter, Dialer
 from trionet.wire.hellos import NONCE_SIZE, Purpose
+from trionet.wire.link import turn_away
 from trionet.wire.slave import Slave
 from trionet.wire.tables import NodeRow
 
@@ -31,6 +32,9 @@ _log = logging.getLogger("trionet.link")
 
 #: Bytes of a link that are queued when it says goodbye may take this long, in seconds.
 FINISH_TIME: Final = 2.0
+#: Shares of the handshake time for which a link waits for news of its dialler, and then to be heard by it.
+HELD: Final = 0.75
+TOLD: Final = 0.2
 #: First tries to dial that are under way at a time.
 DIALS_AT_ONCE: Final = 4
 
@@ -234,10 +238,13 @@ class Links:
         nonce = self._random.randbytes(NONCE_SIZE)
         handshake = Accepter(self._identity.on(connection), nonce, [Purpose.PEER])
         peer = await greet(connection, handshake)
-        while (admitted := self._machine.may_accept(peer.harbor, peer.incarnation)) == "hold":
-            text = "a link from %s as harbor %d waits: the table does not have that incarnation of it"
-            _log.info(text, connection.remote, peer.harbor)
-            await self._news.wait()
+        with trio.move_on_after(HELD * self._config.handshake_timeout):
+            while (admitted := self._machine.may_accept(peer.harbor, peer.incarnation)) == "hold":
+                text = "a link from %s as harbor %d waits: the table does not have that incarnation of it"
+                _log.info(text, connection.remote, peer.harbor)
+                await self._news.wait()
+        if admitted == "hold":
+            await self._turn_away(connection, await agreed(connection, handshake))
         if not admitted:
             text = f"harbor {peer.harbor} is no node of this cluster, in that incarnation"
             raise GreetingFailed(text, Verdict.FOREIGN)
@@ -245,6 +252,28 @@ class Links:
             raise GreetingFailed("this node is leaving")
         agreement = await agreed(connection, handshake)
         await self._serve(connection, agreement, peer.harbor, greeted, lambda _: None)
+
+    def _whose_table(self) -> str:
+        """The master whose table this node goes by, for logs of both ends: there may be two (C11)."""
+        lost = "" if self._machine.is_admitted else ", which is lost"
+        return f"the master at {self._config.master_address} (epoch {self._machine.epoch}){lost}"
+
+    async def _turn_away(self, connection: Connection, agreement: Agreement) -> NoReturn:
+        """Tell a node of which no news came whose table does not have it.
+
+        Raises:
+            GreetingFailed: always; for the log of this end.
+        """
+        why = f"it is not in the table of {self._whose_table()}"
+        told = turn_away(agreement, f"{why}, which harbor {self._identity.harbor} follows")
+        with trio.move_on_after(TOLD * self._config.handshake_timeout):
+            try:
+                await connection.stream.send_all(told)
+                while await connection.stream.receive_some():
+                    pass  # until it has read that, and closes
+            except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+                _log.debug("harbor %d went away: %s", agreement.peer.harbor, error)
+        raise GreetingFailed(f"harbor {agreement.peer.harbor}, in that incarnation: {why}", Verdict.FOREIGN)
 
     # --- both ----------------------------------------------------------------------------------------
 
@@ -272,6 +301,8 @@ class Links:
             with trio.CancelScope(deadline=trio.current_time() + self._config.handshake_timeout) as scope:
                 reason = await peer.run()
         finally:
+            if peer.link.was_turned_away:
+                reason = f"{reason}; this node follows {self._whose_table()}"
             tell_ended(reason)
             if link is not None:
                 self._gone(link, reason)

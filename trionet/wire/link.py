@@ -37,6 +37,17 @@ from trionet.wire.records import RecordOpener, RecordSealer
 ACK_BATCH: Final = 256
 
 
+def turn_away(agreement: Agreement, reason: str) -> bytes:
+    """Return all that an end says which decides against a link after all; then it closes the stream.
+
+    Args:
+        agreement: what the handshake gave.
+        reason: why; cut to 400 bytes.
+    """
+    data = goodbye(reason, True)
+    return data if agreement.send_key is None else RecordSealer(agreement.send_key).seal(data)
+
+
 class Link(LinkMessages):
     """One end of a link.
 
@@ -128,6 +139,11 @@ class Link(LinkMessages):
             self._closed = str(error)
             self._sender.close()
             raise
+
+    @property
+    def was_turned_away(self) -> bool:
+        """Whether the peer said goodbye instead of ``open``; see :func:`turn_away`."""
+        return self._receiver.goodbye is not None and self._receiver.peer is None
 
     def receive_eof(self) -> str:
         """Take note of the end of the stream; returns a reason for :meth:`close`."""

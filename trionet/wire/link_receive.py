@@ -5,9 +5,10 @@ watches that are open, only from its own services, never beyond a window or a li
 May import: the standard library, the other modules of links in trionet.wire.
 
 Theory of operation.  A table says for each kind of frame who reads it; a kind that is not in the table is a
-breach.  Which table is in use is the state of the link: before the peer's ``open`` only that, then the table
-of the link's purpose, after the peer's final goodbye nothing.  A reader gets the bytes in which the frame
-lies, where its fields begin and where it ends; for a message that came in chunks it also gets the payload.
+breach.  Which table is in use is the state of the link: before the peer's ``open`` only that, or a final
+goodbye instead; then the table of the link's purpose; after the peer's final goodbye nothing.  A reader gets
+the bytes in which the frame lies, where its fields begin and where it ends; for a message that came in chunks
+it also gets the payload.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ class LinkReceiver(StreamReceiver):
         self._watched = watched
         self._readers: list[_Reader | None] = [None] * 256
         self._readers[frames.OPEN] = self._open
+        self._readers[frames.GOODBYE] = self._goodbye
         self._next_readers = self._peer_readers() if purpose is Purpose.PEER else self._dialogue_readers()
         self._assembler = Assembler(settings.streams, settings.stream_bytes, settings.message_size)
         self._last_watch = 0
@@ -262,7 +264,7 @@ class LinkReceiver(StreamReceiver):
     def _goodbye(self, data: bytes, start: int, end: int, _: bytes | None) -> None:
         (final,) = frames.GOODBYE_BODY.unpack_from(data, start)
         reason = tail(data, start + 1, end)
-        if final > 1 or len(reason) > frames.MAX_REASON:
+        if final > 1 or len(reason) > frames.MAX_REASON or not (final or self.peer):
             raise ProtocolError("a malformed goodbye")
         if final:
             self._readers = [None] * 256
