@@ -408,7 +408,6 @@ def test_a_final_goodbye_comes_after_everything_else() -> None:
 def test_an_end_that_decides_against_the_link_says_why_instead_of_open(records: bool) -> None:
     first, second = agreements(dialer(records=records), accepter(records=records))
     one = Link(first, LinkSettings(), 0)
-    assert not one.was_turned_away
     one.receive_data(turn_away(second, "unknown here"), 0)
     assert one.events() == [events.GoodbyeReceived("unknown here", True)]
     assert one.was_turned_away
