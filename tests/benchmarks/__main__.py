@@ -12,6 +12,7 @@ import trio
 from rich.console import Console
 from rich.table import Table
 
+from tests.benchmarks import streams
 from tests.benchmarks.failures import cancel_across, kill_and_freeze
 from tests.benchmarks.join import join
 from tests.benchmarks.scale import compare
@@ -52,6 +53,8 @@ def _lines(console: Console, chosen: argparse.Namespace) -> None:
             lines = trio.run(kill_and_freeze)
         elif chosen.what == "cancel":
             lines = trio.run(cancel_across)
+        elif chosen.what == "streams":
+            lines = trio.run(streams.measure, chosen.items)
         else:
             lines = trio.run(join, chosen.processes)
     for line in lines:
@@ -110,6 +113,9 @@ def _parser() -> argparse.ArgumentParser:
     kind.set_defaults(run=idle)
     kinds.add_parser("failures", help="processes that are killed and frozen").set_defaults(run=_lines)
     kinds.add_parser("cancel", help="a cancellation that crosses two nodes").set_defaults(run=_lines)
+    kind = kinds.add_parser("streams", help="a stream of a million items between two processes")
+    kind.add_argument("--items", type=int, default=1_000_000, help="how many [%(default)s]")
+    kind.set_defaults(run=_lines)
     kind = kinds.add_parser("join", help="many processes join one cluster")
     kind.add_argument("--processes", type=int, default=64, help="how many [%(default)s]")
     kind.set_defaults(run=_lines)

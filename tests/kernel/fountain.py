@@ -108,12 +108,13 @@ class Fountain(Service):
 
     @command
     async def take_then_call(
-        self, taken: int, target: Any, name: str, args: list[Any], other: str, *others: Any
+        self, taken: int, rest: float, target: Any, name: str, args: list[Any], other: str, *others: Any
     ) -> Any:
-        """Take some items of a stream, and call while it is open."""
+        """Take some items of a stream, rest for some seconds, and call while it is open."""
         async with self.stream(target, name, *args) as items:
             for _ in range(taken):
                 await items.receive()
+            await trio.sleep(rest)
             return await self.call(target, other, *others)
 
 

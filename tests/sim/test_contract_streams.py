@@ -264,3 +264,22 @@ async def test_c10_a_service_that_is_full_may_refuse(autojump_clock: MockClock, 
             assert isinstance(error, ServiceBusy)
         await waiting.over.wait()
         assert waiting.end == "value ([0], None)"
+
+
+@everywhere
+async def test_a_reference_without_an_interface(autojump_clock: MockClock, placement: Placement) -> None:
+    """What its methods are is found out by how they are used."""
+    async with open_places(placement) as places:
+        source = await start(places)
+        untyped = places.here.ref(source._target)  # type: ignore[attr-defined]
+        assert await received(untyped.count(3)) == ([0, 1, 2], None)
+        assert await received(untyped.count.options(buffer=1, deadline=1)(3)) == ([0, 1, 2], None)
+        assert await untyped.note("x") == "x"
+        assert await untyped.note.options(deadline=1)("x") == "x"
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(untyped.note, "by a task")
+        _, error = await received(untyped.note("x"))
+        assert isinstance(error, NoSuchCommand)
+        with pytest.raises(NoSuchCommand, match="it is a stream"):
+            await untyped.count(3)
+        assert places.stage.log == ["begins", "ends"] * 2 + ["x", "x", "by a task"]

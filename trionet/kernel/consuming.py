@@ -23,7 +23,7 @@ from trionet.kernel.together import Branch
 T_co = TypeVar("T_co", covariant=True)
 
 #: Items that may wait at a consumer who chose nothing else.
-BUFFER: Final = 64
+BUFFER: Final = 256
 #: Bytes of items that may wait there before no more are sent.
 BUFFER_BYTES: Final = 1024 * 1024
 
@@ -64,10 +64,7 @@ class StreamReader(Generic[T_co]):
 
         Cancellation: as usual; nothing is lost.
         """
-        try:
-            return await self.receive()
-        except trio.EndOfChannel:
-            raise StopAsyncIteration from None
+        raise NotImplementedError
 
     async def receive(self) -> T_co:
         """Wait for the next item.
@@ -135,18 +132,34 @@ class FedReader(StreamReader[Any]):
         if feed.is_over and not feed.items and (error := feed.take_error()) is not None:
             raise error
 
+    async def __anext__(self) -> Any:
+        """Wait for the next item."""
+        await self._pause()
+        if not self._feed.items and not await self._wait_item():
+            raise StopAsyncIteration
+        return self._feed.take()
+
     async def receive(self) -> Any:
         """Wait for the next item."""
         await self._pause()
+        if not self._feed.items and not await self._wait_item():
+            raise trio.EndOfChannel
+        return self._feed.take()
+
+    async def _wait_item(self) -> bool:
+        """Wait until there is an item; False at the end."""
         feed = self._feed
         while not feed.items:
             if feed.is_closed:
                 raise trio.ClosedResourceError(f"{self._what}: the block that opened the stream was left")
             if feed.is_over:
-                raise feed.take_error() or trio.EndOfChannel
+                error = feed.take_error()
+                if error is None:
+                    return False
+                raise error
             with _Waiting(self._waiter(), feed):
                 await feed.wait_news()
-        return feed.take()
+        return True
 
     def statistics(self) -> StreamStatistics:
         """Measure the stream."""
@@ -219,6 +232,13 @@ class OwnReader(StreamReader[Any]):
         self._received = 0
         self._is_over = False
         self._is_closed = False
+
+    async def __anext__(self) -> Any:
+        """Wait for the next item."""
+        try:
+            return await self.receive()
+        except trio.EndOfChannel:
+            raise StopAsyncIteration from None
 
     async def receive(self) -> Any:
         """Wait for the next item."""

@@ -26,7 +26,7 @@ from trionet.kernel.reference import make_reference, target_of
 from trionet.kernel.seams import Seams
 from trionet.kernel.service import Service
 from trionet.kernel.statistics import NodeStatistics, ServiceStatistics, measure
-from trionet.kernel.stream import Stream, StreamOptions
+from trionet.kernel.stream import DEFAULT_STREAM_OPTIONS, Stream
 from trionet.kernel.watch import Exit, Watch
 
 P = ParamSpec("P")
@@ -165,7 +165,7 @@ class Node(Lifecycle):
             target: a reference, handle, name, or the text of a handle.
             stream: the stream (``World.events``, which is typed) or its name.
         """
-        return self.call_stream(target_of(target), stream, StreamOptions(), args, kwargs)
+        return self.call_stream(target_of(target), stream, DEFAULT_STREAM_OPTIONS, args, kwargs)
 
     def watch(self, target: Any) -> AbstractAsyncContextManager[Watch]:
         """Watch for the end of a service: ``async with node.watch(room) as exit: await exit.wait()``.

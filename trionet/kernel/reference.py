@@ -10,10 +10,11 @@ from collections.abc import Coroutine
 from typing import Any, Final, Protocol, cast
 
 from trionet.handle import Handle
-from trionet.kernel.command import DEFAULT_OPTIONS, BoundCommand, CallOptions, Command
+from trionet.kernel.command import DEFAULT_OPTIONS, CallOptions, Command
 from trionet.kernel.consuming import StreamCall
 from trionet.kernel.declaration import Declaration
 from trionet.kernel.stream import Stream, StreamOptions
+from trionet.kernel.untyped import UntypedMethod
 from trionet.message import register_reference_class
 
 
@@ -108,7 +109,7 @@ class Reference:
         if name.startswith("_"):
             raise AttributeError(f"{self!r} has no attribute {name!r}")
         if interface is None:
-            return BoundCommand[Any, Any](self, name)
+            return UntypedMethod(self, name)
         known = ", ".join(sorted(getattr(interface, "__trionet_commands__", ())))
         raise AttributeError(
             f"{name!r} is no command of {interface.__qualname__} (commands: {known}); "

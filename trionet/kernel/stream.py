@@ -45,6 +45,9 @@ class StreamOptions:
                 raise ValueError(f"{name} is a number from 1 to {(1 << 31) - 1}, not {chosen!r}")
 
 
+DEFAULT_STREAM_OPTIONS = StreamOptions()
+
+
 class StreamPeer(Protocol):
     """What a stream is opened through: a reference, or a service that means itself."""
 
@@ -71,7 +74,7 @@ class BoundStream(Generic[P, T_co]):
     __slots__ = ("_declared", "_options", "_peer")
 
     def __init__(
-        self, peer: StreamPeer, declared: Stream[Any, Any], options: StreamOptions = StreamOptions()
+        self, peer: StreamPeer, declared: Stream[Any, Any], options: StreamOptions = DEFAULT_STREAM_OPTIONS
     ) -> None:
         self._peer = peer
         self._declared = declared

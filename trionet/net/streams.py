@@ -214,6 +214,8 @@ class OutboundStream(Outbound):
             self.peer.kick()
             self._end(BadMessage(f"an item of {self._what()} could not be read: {error}", executed=True))
             return
+        if not self._feed.has_begun:
+            self._feed.begin()
         size, rest = divmod(len(payload), count)
         for number, item in enumerate(items):
             own = snapshot(item, "item", self.peer.node.limits)[1] if checks else checks
