@@ -73,6 +73,17 @@ def count(unit: str, *, least: int = 1) -> Rule:
     return Rule(expected=f"a whole number of {unit}, {least} or more", accepts=accepts, read=int, unit=unit)
 
 
+def _read_flag(text: str) -> bool:
+    known = {"true": True, "false": False}
+    if text.lower() not in known:
+        raise ValueError(f"{text!r} is neither true nor false")
+    return known[text.lower()]
+
+
+#: Yes or no.
+flag: Final = Rule(expected="true or false", accepts=lambda value: type(value) is bool, read=_read_flag)
+
+
 def one_of(choices: tuple[str, ...]) -> Rule:
     """One of a few words."""
     return Rule(
@@ -158,6 +169,8 @@ class NodeConfig:
         dead_letter_log_rate: dead letters that are logged, a second; the others are only counted.
         launch: the service classes that other nodes and the console may start on this one, as
             ``package.module:Class``, where ``*`` stands for any text.
+        direct_calls: whether a call to an idle service may be handled in the caller's own task: always for
+            commands that are plain functions, and for coroutines that declare ``inline=True``.
         app: the user's own settings: the table ``[app]`` of the configuration, deeply read-only.
     """
 
@@ -172,6 +185,7 @@ class NodeConfig:
     message_depth: int = field(default=64, validator=count("containers"))
     dead_letter_log_rate: int = field(default=10, validator=count("lines a second"))
     launch: tuple[str, ...] = field(default=(), converter=_tuple, validator=_patterns)
+    direct_calls: bool = field(default=True, validator=flag)
     app: Mapping[str, Any] = field(
         factory=dict, converter=_frozen_table, validator=_free_table, hash=False, repr=False
     )

@@ -17,7 +17,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from tests.kernel.stage import Stage, actor_of, begin, opened, start
 from trionet import Service, command
 from trionet.kernel.actor import Actor
-from trionet.kernel.dispatch import FAIR_MESSAGES, FAIR_SECONDS, MOST_RESTING, _resume
+from trionet.kernel.dispatch import FAIR_MESSAGES, FAIR_SECONDS, MOST_RESTING
+from trionet.kernel.handlers import _resume
 from trionet.kernel.request import Request
 from trionet.kernel.seams import READING
 
@@ -301,8 +302,8 @@ def test_c9_a_handler_whose_run_was_dropped_is_closed() -> None:
         finally:
             log.append("closed")
 
-    node = SimpleNamespace(seams=SimpleNamespace(stopwatch=float), current=None)
-    request = Request(None, cast("Actor", SimpleNamespace(node=node, cpu_time=0.0)), "run", (), {}, [], 0)
+    node = SimpleNamespace(stopwatch=float, charge=lambda *_: None, current=None)
+    request = Request(None, cast("Actor", SimpleNamespace(node=node)), "run", (), {}, [], 0)
     request.context = Context()
     request.coroutine = handler()
     driver = _resume(request, request.coroutine.send(None))

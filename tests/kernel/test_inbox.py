@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import cast
 
 import pytest
-import trio
-from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
 
 from trionet.kernel.actor import Actor
-from trionet.kernel.inbox import FIRST_WARNING, MOST_WITHDRAWN, Inbox
+from trionet.kernel.inbox import MOST_WITHDRAWN, Inbox
 from trionet.kernel.request import Request, State
 
 
@@ -130,30 +128,6 @@ def test_c10_the_room_of_what_was_withdrawn_is_free_at_once() -> None:
     assert [inbox.take(), inbox.take(), inbox.take(), inbox.take()] == [c, d, e, None]
 
 
-async def test_c6_what_was_withdrawn_may_come_out_of_a_wait(autojump_clock: MockClock) -> None:
-    """Its room is not given back a second time; also where the waiting task had been handed it."""
-    inbox = Inbox(1)
-    got: list[Request] = []
-
-    async def wait() -> None:
-        got.append(await inbox.wait())
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(wait)
-        await wait_all_tasks_blocked()
-        first, second, third = letters("abc")
-        inbox.put(first)
-        inbox.withdraw(first)
-        assert inbox.size == 0
-        inbox.put(second)
-        inbox.stand_in_line(third)
-    assert got == [first]
-    assert [inbox.size, inbox.waiting] == [1, 1]
-    inbox.withdraw(second)
-    assert [await inbox.wait(), await inbox.wait()] == [second, third]
-    assert inbox.size == 0
-
-
 @pytest.mark.parametrize("kept", [0, 3, 200])
 def test_c10_not_more_is_withdrawn_than_waits(kept: int) -> None:
     """Callers that give up again and again do not fill the memory; the others keep their order."""
@@ -187,93 +161,3 @@ def test_c8_a_drained_inbox_gives_all_in_order() -> None:
     assert (inbox.size, inbox.waiting) == (0, 0)
     assert [c.let_in, d.let_in] == [0, 0]
     assert inbox.drain() == []
-
-
-async def test_c10_waiting_for_a_message(autojump_clock: MockClock) -> None:
-    inbox = Inbox(1)
-    got: list[Request] = []
-
-    async def wait() -> None:
-        got.append(await inbox.wait())
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(wait)
-        await wait_all_tasks_blocked()
-        first, second = letters("ab")
-        inbox.put(first)
-        assert inbox.size == 1  # until the task that waited has it
-        inbox.stand_in_line(second)
-        assert inbox.drain() == [second]  # not the one that has left
-        assert inbox.size == 1
-    assert got == [first]
-    assert inbox.size == 0
-
-
-async def test_c10_waiting_lets_in_who_stands_in_line(autojump_clock: MockClock) -> None:
-    inbox = Inbox(1)
-    first, second = letters("ab")
-    inbox.put(first)
-    inbox.stand_in_line(second)
-    with assert_checkpoints():
-        assert await inbox.wait() is first
-    assert second.let_in == 1
-    with assert_checkpoints():
-        assert await inbox.wait() is second
-
-
-async def test_c6_waiting_that_is_cancelled_takes_nothing(autojump_clock: MockClock) -> None:
-    inbox = Inbox(1)
-    with trio.move_on_after(1) as scope:
-        await inbox.wait()
-    assert scope.cancelled_caught
-    inbox.put(Letter())
-    assert inbox.size == 1
-    assert inbox.take() is not None
-
-
-def test_c10_overload_is_told_once_per_doubling() -> None:
-    inbox = Inbox(10**6)
-    told = []
-    for number in range(1, 5 * FIRST_WARNING):
-        inbox.put(Letter())
-        if inbox.overloaded():
-            told.append(number)
-    assert told == [FIRST_WARNING, 2 * FIRST_WARNING, 4 * FIRST_WARNING]
-
-
-@pytest.mark.parametrize("left", [0, 1])
-def test_c10_overload_is_told_again_after_the_inbox_was_empty(left: int) -> None:
-    inbox = Inbox(10**6)
-    for _ in range(FIRST_WARNING):
-        inbox.put(Letter())
-    assert inbox.overloaded()
-    while inbox.size > left:
-        inbox.take()
-    if not left:
-        assert inbox.take() is None
-    while inbox.size < FIRST_WARNING:
-        inbox.put(Letter())
-    assert inbox.overloaded() is (left == 0)
-
-
-def test_c10_what_came_over_a_link_is_told_when_it_leaves() -> None:
-    """The sending node's window has room again, whether the message was taken or drained."""
-    left: list[str] = []
-
-    class Linked(Letter):
-        from_link = True
-
-        def left_inbox(self) -> None:
-            left.append(self.command)
-
-    inbox = Inbox(10)
-    last = Linked("c")
-    for each in (Linked("a"), Linked("b"), last):
-        inbox.put(each)
-    inbox.put(Letter("local"))
-    inbox.take()
-    assert left == ["a"]
-    inbox.withdraw(last)
-    assert left == ["a", "c"]
-    inbox.drain()
-    assert left == ["a", "c", "b"]

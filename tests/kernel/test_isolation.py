@@ -24,7 +24,7 @@ from trionet import (
     defer,
     open_node,
 )
-from trionet.kernel import dispatch
+from trionet.kernel import handlers
 from trionet.kernel.reference import target_of
 from trionet.kernel.seams import simulated
 from trionet.testing import assert_no_leaks
@@ -295,7 +295,7 @@ async def test_c9_a_bug_of_the_dispatcher_takes_the_node_down(monkeypatch: pytes
             await node.send(echo, "no such command")
             await trio.sleep(1000)
 
-    monkeypatch.setattr(dispatch, "_refuse", broken)
+    monkeypatch.setattr(handlers, "_refuse", broken)
     with pytest.raises(InternalError, match=r"the dispatcher of :00000001 \(Echo\) broke") as caught:
         await main()
     assert isinstance(caught.value.__cause__, ZeroDivisionError)

@@ -9,6 +9,7 @@ from math import inf
 from typing import Any
 
 import attrs
+import pytest
 import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -49,6 +50,10 @@ class Player(Service):
 
     @command
     async def play(self, number: int, script: tuple[Step, ...]) -> int:
+        return await self._play(number, script)
+
+    @command(inline=True)
+    async def sprint(self, number: int, script: tuple[Step, ...]) -> int:
         return await self._play(number, script)
 
     @command(shielded=True)
@@ -200,7 +205,7 @@ async def make_send(
 targets = st.integers(0, SERVICES - 1)
 times = st.integers(0, 12)
 some_times = st.none() | st.integers(1, 12)
-names = st.sampled_from(["play", "play", "persist", "quick"])
+names = st.sampled_from(["play", "play", "sprint", "sprint", "persist", "quick"])
 
 
 def steps(scripts: st.SearchStrategy[tuple[Step, ...]]) -> st.SearchStrategy[Step]:
@@ -343,9 +348,16 @@ class Play:
 async def run_play(kinds: list[Kind], events: list[Step]) -> None:
     """Run one example and check it."""
     history = History()
+    with pytest.MonkeyPatch.context() as patch:
+        await live(kinds, events, history, patch)
+    history.check()
+
+
+async def live(kinds: list[Kind], events: list[Step], history: History, patch: pytest.MonkeyPatch) -> None:
+    """Run one example from the start of its node to the end."""
     config = NodeConfig(call_deadline=30, stop_grace=1)
     async with open_node(config, seams=simulated(0)) as node:
-        history.follow(node)
+        history.follow(node, patch)
         with trio.fail_after(1000):
             async with trio.open_nursery() as nursery:
                 play = Play(node, history, kinds, nursery)
@@ -356,7 +368,7 @@ async def run_play(kinds: list[Kind], events: list[Step]) -> None:
         check_node(node)
         history.ended.update(node.services())
     check_gone(node)
-    history.check(node)
+    history.require(node.dead_letters.count == len(history.dead), "dead letters were not counted")
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])

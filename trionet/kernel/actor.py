@@ -55,6 +55,7 @@ class Actor(HandlerEnds):
     Attributes:
         accepting: whether messages are taken; False from the first step of its death on.
         leading: whether a task of the pool takes messages from the inbox, or is about to.
+        direct: whether a call may be handled in the caller's own task, if nothing else waits.
         handlers: the requests whose handlers run now, oldest first.
         deferred: the requests whose handlers left the reply for later.
         resting: tasks of the pool that wait for something to do.
@@ -72,6 +73,7 @@ class Actor(HandlerEnds):
         "children",
         "context",
         "deferred",
+        "direct",
         "error",
         "exclusive",
         "exit",
@@ -106,6 +108,7 @@ class Actor(HandlerEnds):
         self.life: Life = Life.STARTING
         self.accepting: bool = True
         self.leading: bool = True  # nobody shall be summoned before setup is over
+        self.direct: bool = False
         self.handlers: dict[Request, None] = {}
         self.deferred: dict[Request, None] | None = None
         self.resting: list[trio.lowlevel.Task] = []
@@ -183,8 +186,7 @@ class Actor(HandlerEnds):
                 nursery.cancel_scope.cancel()
             try:
                 await self._set_up()
-                request = await self.inbox.wait()
-                await work(self, request, permanent=True)
+                await work(self, permanent=True)
             finally:
                 self.close()
         self.nursery = self._scope = None
@@ -205,6 +207,7 @@ class Actor(HandlerEnds):
         await self._end_if_killed()
         self.life = Life.RUNNING
         self.has_started = True
+        self.direct = self.node.config.direct_calls
         self._tell_starter(None)
 
     async def _end_if_killed(self) -> None:
@@ -284,7 +287,7 @@ class Actor(HandlerEnds):
         """The first two steps of death: names go, nothing more is accepted, what is queued fails."""
         if not self.accepting:
             return
-        self.accepting = False
+        self.accepting = self.direct = False
         self.node.withdraw_names(self, keep=self.keeper is not None and self.keeper.keeps)
         text = f"{self.describe()} ended before it handled the message"
         for request in self.inbox.drain():
@@ -366,10 +369,14 @@ class Actor(HandlerEnds):
 
     def has_things_to_do(self) -> bool:
         """Tell whether its stop takes more than a moment, and may need other services."""
-        tasks = 0 if self.nursery is None else len(self.nursery.child_tasks) - len(self.resting)
-        return bool(self.handlers or self.children or tasks > 0 or self.spec.cls.has_teardown())
+        tasks = self.nursery is not None and not self.nursery.child_tasks.issubset(self.resting)
+        return bool(self.handlers or self.children or tasks or self.spec.cls.has_teardown())
 
     # its tasks
+
+    def is_idle(self) -> bool:
+        """Tell whether a message that is handed over now may be begun at once, before any other (C2, C7)."""
+        return self.direct and not self.inbox.size and len(self.handlers) < self.concurrency
 
     def summon(self) -> None:
         """See to it that somebody leads, if there is a message and a slot for it."""
@@ -383,10 +390,10 @@ class Actor(HandlerEnds):
             self.context.copy().run(partial(self.nursery.start_soon, work, self))
 
 
-async def work(actor: Actor, request: Request | None = None, *, permanent: bool = False) -> None:
+async def work(actor: Actor, *, permanent: bool = False) -> None:
     """One task of the pool; handlers' exceptions never get here, so what does is a bug of trionet."""
     try:
-        await Worker(actor).run(request, permanent=permanent)
+        await Worker(actor, permanent=permanent).run()
     except Exception as error:
         raise InternalError(f"the dispatcher of {actor.describe()} broke") from error
 

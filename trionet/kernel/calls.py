@@ -20,11 +20,10 @@ from trio.lowlevel import Abort
 
 from trionet.errors import BadMessage, CallError, DeadlineExceeded, ServiceExited
 from trionet.kernel.request import Cut, Request, State
-from trionet.message import check
+from trionet.message import NO_CHECKS, check
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from collections.abc import Callable, Sequence
 
 #: What a call that has ended holds of its arguments.
 NO_KWARGS: Final[dict[str, Any]] = {}
@@ -33,25 +32,12 @@ NO_KWARGS: Final[dict[str, Any]] = {}
 class LocalCall(Request):
     """A request of this node that a task waits for."""
 
-    __slots__ = ("cut_short", "error", "raise_cancel", "value")
-
     one_way = False
 
-    state: State
-    checks: list[object]
-    cut_short: bool
-    value: Any
-    error: BaseException | None
-    raise_cancel: Callable[[], NoReturn] | None
-
-    def prepare(self, session: int, deadline: float) -> None:
-        """Set what a call has and a send has not."""
-        self.session = session
-        self.deadline = deadline
-        self.value = None
-        self.error = None
-        self.raise_cancel = None
-        self.cut_short = False
+    value: Any = None
+    error: BaseException | None = None
+    raise_cancel: Callable[[], NoReturn] | None = None
+    cut_short: bool = False
 
     # the caller's side
 
@@ -69,11 +55,23 @@ class LocalCall(Request):
         if self.state is not State.DONE:
             self.parked = trio.lowlevel.current_task()
             await trio.lowlevel.wait_task_rescheduled(self._abort)
+        return self.result()
+
+    def result(self) -> Any:
+        """How a call that is over ended, for its caller.
+
+        Returns:
+            What the handler returned.
+
+        Raises:
+            CallError: one of its subclasses, or a declared exception that the handler raised.
+            trio.Cancelled: if its caller was cancelled.
+        """
         if self.error is not None:
             try:
                 raise self.error
             finally:
-                del self.error  # no cycle between the traceback and this frame
+                self.error = None  # no cycle between the traceback and this frame
         if self.cut_short and self.raise_cancel is not None:
             self.raise_cancel()
         if self.checks:
@@ -82,7 +80,7 @@ class LocalCall(Request):
         return value
 
     def _check_result(self) -> None:
-        checks, self.checks = self.checks, []
+        checks, self.checks = self.checks, NO_CHECKS
         try:
             check(checks)
         except BadMessage as error:
@@ -104,12 +102,12 @@ class LocalCall(Request):
             self.target.inbox.withdraw(self)
         if self.state is not State.RUNNING:
             self.state = State.DONE
-            self.checks = []
+            self.checks = NO_CHECKS
             self._let_go()
 
     def _let_go(self) -> None:
         """Drop what may be large; the heap of deadlines may keep the request itself for a while."""
-        self.args: tuple[Any, ...] = ()
+        self.args = ()
         self.kwargs = NO_KWARGS
 
     def is_abandoned(self) -> bool:
@@ -137,7 +135,7 @@ class LocalCall(Request):
     def admitted(self) -> None:
         """There was room at last; the caller goes on waiting for the end."""
 
-    def succeed(self, value: Any, checks: list[object]) -> None:
+    def succeed(self, value: Any, checks: Sequence[object]) -> None:
         """The handler returned."""
         self.checks = checks
         self._end(value, None)

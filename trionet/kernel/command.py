@@ -47,10 +47,14 @@ class Peer(Protocol):
     ) -> Any:
         """Call and wait for the result."""
 
-    async def __trionet_send__(self, command: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    async def __trionet_send__(
+        self, command: str | Command[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
         """Send, and wait for room."""
 
-    def __trionet_send_nowait__(self, command: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def __trionet_send_nowait__(
+        self, command: str | Command[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
         """Send, if there is room."""
 
 
@@ -101,7 +105,7 @@ class BoundCommand(Generic[P, R_co]):
             ServiceBusy: if there is no room and the service chose ``overflow="reject"``.
             Deadlock: if waiting for room would close a circle of services that wait on each other.
         """
-        return self._peer.__trionet_send__(command_name(self._command), args, kwargs)
+        return self._peer.__trionet_send__(self._command, args, kwargs)
 
     def send_nowait(self, *args: P.args, **kwargs: P.kwargs) -> None:
         """Send the command one-way, if there is room in the inbox right now.
@@ -110,7 +114,7 @@ class BoundCommand(Generic[P, R_co]):
             trio.WouldBlock: if there is none.
             BadMessage: if an argument is no value, or the message is too large.
         """
-        self._peer.__trionet_send_nowait__(command_name(self._command), args, kwargs)
+        self._peer.__trionet_send_nowait__(self._command, args, kwargs)
 
     def options(self, *, deadline: float | None = None) -> BoundCommand[P, R_co]:
         """Return the same command with other options.
@@ -137,13 +141,19 @@ class Command(Declaration, Generic[P, R_co]):
         function: the handler.
         shielded: whether the handler runs on when its caller goes away.
         deadline: default deadline in seconds, or None for the node's.
+        inline: whether an idle service may run the handler in the caller's own task.
         abstract: whether it is declared for an interface, without a body.
     """
 
     kind: ClassVar[str] = "@command"
 
     def __init__(
-        self, function: Callable[..., Any], *, shielded: bool = False, deadline: float | None = None
+        self,
+        function: Callable[..., Any],
+        *,
+        shielded: bool = False,
+        inline: bool = False,
+        deadline: float | None = None,
     ) -> None:
         self.declare(function, deadline)
         if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
@@ -151,9 +161,12 @@ class Command(Declaration, Generic[P, R_co]):
                 f"{function.__qualname__} is a generator; a command returns or is a coroutine, "
                 "and @stream is for async generators"
             )
+        if inline and shielded:
+            raise TypeError(f"{function.__qualname__}: inline and shielded exclude each other")
         self.function = function
         self.shielded = shielded
         self.is_async = inspect.iscoroutinefunction(function)
+        self.inline = inline or not (self.is_async or shielded)
 
     @overload
     def __get__(self, instance: None, owner: Any) -> Command[P, R_co]: ...
@@ -197,8 +210,15 @@ def command(function: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]], /) 
 @overload
 def command(function: Callable[Concatenate[Any, P], R], /) -> Command[P, R]: ...
 @overload
-def command(*, shielded: bool = False, deadline: float | None = None) -> _Declare: ...
-def command(function: Any = None, /, *, shielded: bool = False, deadline: float | None = None) -> Any:
+def command(*, shielded: bool = False, inline: bool = False, deadline: float | None = None) -> _Declare: ...
+def command(
+    function: Any = None,
+    /,
+    *,
+    shielded: bool = False,
+    inline: bool = False,
+    deadline: float | None = None,
+) -> Any:
     """Declare a method of a service as a command that others may call.
 
     Both ``async def`` and ``def`` will do; callers await it all the same.  In an interface class the
@@ -207,16 +227,20 @@ def command(function: Any = None, /, *, shielded: bool = False, deadline: float 
     Args:
         shielded: the handler runs on when its caller is cancelled or out of time; the wait for it ends
             at once.
+        inline: the handler may run in the caller's own task, which saves two changes of tasks; for a
+            coroutine that seldom waits.  It must not mind that cancel scopes of the caller are around it, nor
+            whom Trio takes for the owner of a lock or of a slot of a limiter.  A command that is a plain
+            function needs no such promise, as it cannot wait.
         deadline: seconds that a call may take where the caller has no deadline of its own.
 
     Raises:
-        TypeError: if it is no plain function, a generator, or private by its name.
+        TypeError: if it is no plain function, a generator, private by its name, or both inline and shielded.
         ValueError: if the deadline is not above 0.
     """
     if function is not None:
         return Command(function)
 
     def declare(function: Callable[..., Any], /) -> Command[Any, Any]:
-        return Command(function, shielded=shielded, deadline=deadline)
+        return Command(function, shielded=shielded, inline=inline, deadline=deadline)
 
     return declare

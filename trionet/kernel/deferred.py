@@ -70,6 +70,12 @@ class Reply:
             self._request.fail(NoReply(text, executed=True))
 
 
+def _runs(request: Request) -> bool:
+    """Tell whether the handler runs, also one that is a plain function."""
+    actor = request.target
+    return request is actor.node.current or request in actor.handlers
+
+
 def defer() -> Reply:
     """Take the reply of the current call into one's own hands; what the handler returns is ignored.
 
@@ -80,7 +86,7 @@ def defer() -> Reply:
         RuntimeError: outside a handler, or when the reply was deferred already.
     """
     request = handling.get()
-    if request is None or request.worker is None:
+    if request is None or not _runs(request):
         raise RuntimeError("defer() is for handlers, while they run")
     if request.is_stream:
         raise RuntimeError(f"{request.command} is a stream: its reply is the end of the generator")

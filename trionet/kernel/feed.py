@@ -11,20 +11,17 @@ Who is cancelled in the first, or leaves, makes the source end the handler, and 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import trio
 from trio.lowlevel import Abort
 
-from trionet.message import check
+from trionet.message import NO_CHECKS, check
 
 if TYPE_CHECKING:
     from trionet.kernel.request import Request
     from trionet.kernel.together import Branch
-
-
-_NO_CHECKS: Final[list[object]] = []
 
 
 class Source(Protocol):
@@ -100,7 +97,7 @@ class Feed:
         self.waiter: Request | Branch | None = None
         self._due = max(1, limit // 2)
         self._due_bytes = max(1, limit_bytes // 2)
-        self._checks = _NO_CHECKS
+        self._checks = NO_CHECKS
         self._taken = 0
         self._taken_bytes = 0
         self._parked: trio.lowlevel.Task | None = None
@@ -118,7 +115,7 @@ class Feed:
         if not self._leaving:
             self._wake()
 
-    def put(self, item: Any, checks: list[object], size: int) -> None:
+    def put(self, item: Any, checks: Sequence[object], size: int) -> None:
         """Take an item, with the instances in it that have validators, and its size in bytes."""
         if not self.is_closed:
             self.items.append((item, checks, size))
@@ -126,7 +123,7 @@ class Feed:
             if self._parked is not None and not self._leaving:
                 self._wake()
 
-    def end(self, error: Exception | None, checks: list[object] = _NO_CHECKS) -> None:
+    def end(self, error: Exception | None, checks: Sequence[object] = NO_CHECKS) -> None:
         """Take the end.
 
         Args:

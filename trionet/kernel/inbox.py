@@ -15,6 +15,7 @@ nothing can be taken, until it comes to the front or too many of its kind are th
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from contextlib import suppress
 
 import trio
@@ -37,10 +38,23 @@ class Inbox:
         size: messages in it that nobody has withdrawn.
     """
 
-    __slots__ = ("_line", "_receive", "_send", "_withdrawn", "closed", "limit", "size", "warn_at")
+    __slots__ = (
+        "_line",
+        "_pop",
+        "_push",
+        "_receive",
+        "_send",
+        "_withdrawn",
+        "closed",
+        "limit",
+        "size",
+        "warn_at",
+    )
 
     def __init__(self, limit: int) -> None:
         self._send, self._receive = trio.open_memory_channel[Request](float("inf"))
+        self._push: Callable[[Request], None] = self._send.send_nowait
+        self._pop: Callable[[], Request] = self._receive.receive_nowait
         self._line: OrderedDict[Request, None] | None = None
         self.limit: int = limit
         self.size: int = 0
@@ -60,7 +74,7 @@ class Inbox:
     def put(self, request: Request) -> None:
         """Take a message without regard to the bound."""
         self.size += 1
-        self._send.send_nowait(request)
+        self._push(request)
 
     def stand_in_line(self, request: Request) -> None:
         """Let a message wait for room; it is told by ``request.admitted()``."""
@@ -79,38 +93,29 @@ class Inbox:
             del self._line[request]
             return
         self._withdrawn += 1
-        self._left(request)
+        self.size -= 1
+        self._gave_room(request)
         if self._withdrawn > max(MOST_WITHDRAWN, self.size):
             self._sift()
 
     def take(self) -> Request | None:
         """Take the next message that nobody has withdrawn, or None when the inbox is empty."""
         while self.size:
-            request = self._receive.receive_nowait()
+            request = self._pop()
             if request.state is State.QUEUED:
-                self._left(request)
+                self.size -= 1
+                if request.from_link or self._line:
+                    self._gave_room(request)
                 return request
             self._withdrawn -= 1
         self.warn_at = FIRST_WARNING
         return None
 
-    async def wait(self) -> Request:
-        """Wait for the next message; it may have been withdrawn.
-
-        Cancellation: takes nothing.
-        """
-        request = await self._receive.receive()
-        if request.state is State.QUEUED:
-            self._left(request)
-        else:
-            self._withdrawn -= 1
-        return request
-
     def drain(self) -> list[Request]:
         """Close the inbox and return all that is in it or waits for room, in order."""
         self.closed = True
         rest = self._empty()
-        self.size -= len(rest)  # the dispatcher may have been handed one that it has not seen yet
+        self.size = 0
         for request in rest:
             if request.from_link:
                 request.left_inbox()
@@ -130,23 +135,22 @@ class Inbox:
     def _sift(self) -> None:
         """Be rid of the withdrawn messages."""
         for request in self._empty():
-            self._send.send_nowait(request)
+            self._push(request)
 
     def _empty(self) -> list[Request]:
         """Empty the channel; return what nobody has withdrawn, in order."""
         found: list[Request] = []
         with suppress(trio.WouldBlock):
             while True:
-                request = self._receive.receive_nowait()
+                request = self._pop()
                 if request.state is State.QUEUED:
                     found.append(request)
                 else:
                     self._withdrawn -= 1
         return found
 
-    def _left(self, request: Request) -> None:
+    def _gave_room(self, request: Request) -> None:
         """A message takes no room any more: who waits longest has it."""
-        self.size -= 1
         if request.from_link:
             request.left_inbox()
         if self._line and self.size < self.limit:

@@ -1,45 +1,36 @@
-"""The way of a message from its sender to an inbox (C1, C2, C4, C5, C10, C12).
+"""The way of a message from its sender to an inbox, or straight to its handler (C1, C2, C4, C5, C10).
 
-Duty: find the receiver, take the snapshot, choose the deadline, hand the message over.  This is the part
-of a node that every call and every send passes; the rest of the node is :mod:`trionet.kernel.node`.
+Duty: take the snapshot, choose the deadline, hand the message over.  This is the part of a node that every
+call and every send passes; the rest of the node is :mod:`trionet.kernel.node`.
 """
 
 from __future__ import annotations
 
 from contextvars import Context
-from difflib import get_close_matches
 from itertools import count
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
+from trio.lowlevel import checkpoint_if_cancelled
 
 from trionet.config import NodeConfig
-from trionet.errors import (
-    CallError,
-    Deadlock,
-    NodeDown,
-    NoSuchService,
-    ServiceBusy,
-    ServiceExited,
-    ServiceRestarting,
-)
-from trionet.handle import LOCAL_BITS, MAX_LOCAL, Handle, is_local_name, parse_handle
+from trionet.errors import CallError, ServiceBusy, ServiceExited
+from trionet.handle import Handle, is_local_name
 from trionet.kernel.actor import Actor
+from trionet.kernel.addressing import Addressing
 from trionet.kernel.calls import LocalCall
 from trionet.kernel.command import DEFAULT_OPTIONS, CallOptions, Command, command_name
 from trionet.kernel.context import current_actor, handling
 from trionet.kernel.dead_letters import DeadLetter, DeadLetters
 from trionet.kernel.deadlines import Deadlines
-from trionet.kernel.deadlock import find_circle
-from trionet.kernel.declaration import Declaration
-from trionet.kernel.names import NameTable
+from trionet.kernel.direct import DirectCall, may_nest, run_here, run_inline
 from trionet.kernel.network import Network, Outgoing
+from trionet.kernel.patience import Waiting, choose_deadline, wait_for_room
 from trionet.kernel.reference import make_reference
-from trionet.kernel.request import Request
+from trionet.kernel.request import Request, State
 from trionet.kernel.seams import Seams
-from trionet.kernel.single_node import SingleNode
-from trionet.kernel.together import Branch, waiter_for
+from trionet.kernel.together import waiter_for
 from trionet.message import Limits, snapshot_arguments
 
 if TYPE_CHECKING:
@@ -50,22 +41,17 @@ if TYPE_CHECKING:
 SLICE: Final = 0.001
 
 
-class Messaging:
+class Messaging(Addressing):
     """What a node needs for messages.
 
     Attributes:
-        actors: the services of this node by local id.
         current: the request whose handler holds the event loop right now.
     """
 
     def __init__(self, config: NodeConfig, seams: Seams, network: Network | None = None) -> None:
-        self.config = config
-        self.seams = seams
+        super().__init__(config, seams, network)
+        self.stopwatch = seams.stopwatch
         self.limits: Limits = config.limits
-        self.network: Network = SingleNode() if network is None else network
-        self.incarnation: int = seams.random.getrandbits(64)
-        self.actors: dict[int, Actor] = {}
-        self.local_names: NameTable[Actor] = NameTable()
         self.dead_letters: DeadLetters = DeadLetters(config.dead_letter_log_rate)
         self.deadlines: Deadlines = Deadlines()
         self.context: Context = Context()
@@ -73,54 +59,6 @@ class Messaging:
         self._sessions = count(1)
         self._traces = count(seams.random.getrandbits(62))
         self._slice_ends = 0.0
-
-    # finding the receiver
-
-    def locate(self, target: Handle | str) -> Actor | Handle:
-        """Find the service that an address stands for: here, or by its handle elsewhere.
-
-        Raises:
-            NoSuchService: if nobody owns the name, or nothing lives at the handle.
-            ServiceRestarting: if the owner of the name is about to be started again.
-            NodeDown: for a handle of an earlier incarnation, or of a harbor without a link.
-            ValueError: if the text is neither a name nor a handle.
-        """
-        if isinstance(target, Handle):
-            if target.incarnation == self.incarnation:
-                return self.actors.get(target.value & MAX_LOCAL) or self._nothing_at(target)
-            if target.harbor == self.network.harbor:
-                raise NodeDown(f"{target} is of an earlier incarnation of this node", executed=False)
-            return target
-        if target.startswith(":"):
-            return self.locate(self.parse_handle(target))
-        if is_local_name(target):
-            return self.local_names.owner(target) or self._nobody_named(target)
-        handle = self.network.lookup(target)
-        return self._nobody_named(target) if handle is None else self.locate(handle)
-
-    def parse_handle(self, text: str) -> Handle:
-        """Read the text of a handle; it means the present incarnation of its node.
-
-        Raises:
-            ValueError: if the text is no handle.
-            NodeDown: if there is no link to its node.
-        """
-        value = parse_handle(text)
-        harbor = value >> LOCAL_BITS
-        if harbor == self.network.harbor:
-            return Handle(value, self.incarnation)
-        return Handle(value, self.network.incarnation(harbor))
-
-    def _nothing_at(self, handle: Handle) -> Actor:
-        raise NoSuchService(f"no service at {handle}: it has ended, or never was", executed=False)
-
-    def _nobody_named(self, name: str) -> Actor:
-        if self.local_names.is_restarting(name) or self.network.is_restarting(name):
-            raise ServiceRestarting(f"the service named {name!r} is about to be restarted", executed=False)
-        known = list(self.local_names.names() if is_local_name(name) else self.network.global_names())
-        close = get_close_matches(name, known, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise NoSuchService(f"nobody owns the name {name!r}{hint}", executed=False)
 
     def resolve_reference(self, reference: Any) -> Any:
         """The reference that travels in place of another: a local name becomes a handle.
@@ -157,61 +95,65 @@ class Messaging:
         options: CallOptions = DEFAULT_OPTIONS,
     ) -> Any:
         """Call a command and wait for the end of the call; see :class:`BoundCommand`."""
-        name = command_name(command)
+        name = command.name if type(command) is Command else command_name(command)
         args, kwargs, checks = snapshot_arguments(args, kwargs, self.limits, self.resolve_reference)
-        await self._breathe()
+        if self.stopwatch() < self._slice_ends:
+            await checkpoint_if_cancelled()
+        else:
+            await self._let_others_run()
         where = self.locate(target)
         parent = handling.get()
-        deadline, enforced = self._deadline(command, where, options, parent)
         trace = next(self._traces) if parent is None else parent.trace
-        waiter = None if parent is None else waiter_for(parent)
         source = current_actor.get()
         if not isinstance(where, Actor):
-            handler = None if waiter is None else parent
+            deadline, enforced = choose_deadline(self.config, command, where, options, parent)
+            handler = None if parent is None or waiter_for(parent) is None else parent
             return await self.network.call(
                 Outgoing(source, where, name, args, kwargs, deadline, enforced, trace, handler)
             )
-        request = LocalCall(source, where, name, args, kwargs, checks, trace)
-        request.prepare(next(self._sessions), deadline)
-        self._hand_over(request, where, source)
+        request: LocalCall
+        declared = where.commands.get(name)
+        if declared is not None and declared.inline and where.is_idle() and may_nest(declared, parent):
+            request = DirectCall(source, where, name, args, kwargs, checks, trace)
+            request.session = next(self._sessions)
+            request.asked = command, options, parent
+            if declared.is_async:
+                await run_inline(request, declared, parent)
+            else:
+                run_here(request, declared)
+            if request.state is State.DONE:
+                return request.result()
+            enforced = request.settle_deadline()
+        else:
+            request = LocalCall(source, where, name, args, kwargs, checks, trace)
+            request.session = next(self._sessions)
+            request.deadline, enforced = choose_deadline(self.config, command, where, options, parent)
+            self._hand_over(request, where, source)
         if enforced:
             self.deadlines.add(request)
+        waiter = None if parent is None else waiter_for(parent)
         if waiter is None:
             return await request.outcome()
-        with _Waiting(waiter, request):
+        with Waiting(waiter, request):
             return await request.outcome()
 
-    def _deadline(
-        self,
-        command: str | Declaration,
-        where: Actor | Handle,
-        options: CallOptions,
-        parent: Request | None,
-    ) -> tuple[float, bool]:
-        """When the call's time is over, and whether that must be watched here."""
-        callers, enforced = trio.current_effective_deadline(), False
-        if parent is not None and parent.time_left_bound() < callers and _is_within(parent):
-            callers, enforced = parent.time_left_bound(), True  # the call may be within a shield
-        if options.deadline is not None:
-            own = trio.current_time() + options.deadline
-        elif callers == inf:
-            own = trio.current_time() + self._default_deadline(command, where)
+    async def breathe(self) -> None:
+        """Be a cancellation point, and at the latest every millisecond a schedule point (C6)."""
+        if self.stopwatch() < self._slice_ends:
+            await checkpoint_if_cancelled()
         else:
-            return callers, enforced
-        return (own, True) if own < callers else (callers, enforced)
+            await self._let_others_run()
 
-    def _default_deadline(self, command: str | Declaration, where: Actor | Handle) -> float:
-        if isinstance(command, Declaration) and command.deadline is not None:
-            return command.deadline
-        if isinstance(where, Actor):
-            name = command if isinstance(command, str) else command.name
-            own: Declaration | None = where.commands.get(name)
-            if own is not None and own.deadline is not None:
-                return own.deadline
-            of_class: float | None = where.spec.cls.__trionet_options__.deadline
-            if of_class is not None:
-                return of_class
-        return self.config.call_deadline
+    async def _let_others_run(self) -> None:
+        """Be a schedule point, as every caller is at the latest every millisecond (C6)."""
+        await trio.lowlevel.checkpoint()
+        self._slice_ends = self.stopwatch() + SLICE
+
+    def charge(self, actor: Actor, seconds: float) -> None:
+        """Count processor time for a service, and not for the handler within whose step it was spent."""
+        actor.cpu_time += seconds
+        if self.current is not None:
+            self.current.target.cpu_time -= seconds
 
     def _hand_over(self, request: Request, actor: Actor, source: Actor | None) -> bool:
         """Put a message into an inbox, or into the line before it; tell whether there was room.
@@ -223,7 +165,7 @@ class Messaging:
         if not actor.accepting:
             raise ServiceExited(f"{actor.describe()} is ending", executed=False)
         inbox = actor.inbox
-        if inbox.has_room() or actor is source:
+        if inbox.size < inbox.limit or actor is source:
             self.deliver(request)
             return True
         if actor.spec.cls.__trionet_options__.overflow == "reject":
@@ -234,93 +176,84 @@ class Messaging:
         return False
 
     def deliver(self, request: Request) -> None:
-        """Put a message into the inbox of its target, which has room for it or a window kept it."""
+        """Put a message into the inbox of its target, where a window kept room for it."""
         actor = request.target
         actor.inbox.put(request)
         if not actor.leading:
             actor.summon()
-        if actor.inbox.size >= actor.inbox.warn_at and actor.inbox.overloaded():
-            actor.log.warning("%s may be overloaded: %d messages wait", actor.describe(), actor.inbox.size)
+        if actor.inbox.size >= actor.inbox.warn_at:
+            self._warn_of_overload(actor)
 
-    async def _breathe(self) -> None:
-        """Be a cancellation point, and at the latest every millisecond a schedule point (C6)."""
-        now = self.seams.stopwatch()
-        if now >= self._slice_ends:
-            await trio.lowlevel.checkpoint()
-            self._slice_ends = self.seams.stopwatch() + SLICE
-        else:
-            await trio.lowlevel.checkpoint_if_cancelled()
+    def _warn_of_overload(self, actor: Actor) -> None:
+        if actor.inbox.overloaded():
+            actor.log.warning("%s may be overloaded: %d messages wait", actor.describe(), actor.inbox.size)
 
     # sends
 
     async def send_command(
-        self, target: Handle | str, command: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        target: Handle | str,
+        command: str | Command[Any, Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
     ) -> None:
         """Send a command and wait for room in the inbox; see :meth:`BoundCommand.send`."""
+        name = command.name if type(command) is Command else command_name(command)
         args, kwargs, checks = snapshot_arguments(args, kwargs, self.limits, self.resolve_reference)
-        await self._breathe()
+        if self.stopwatch() < self._slice_ends:
+            await checkpoint_if_cancelled()
+        else:
+            await self._let_others_run()
         parent = handling.get()
+        trace = next(self._traces) if parent is None else parent.trace
+        source = current_actor.get()
         try:
             where = self.locate(target)
             if not isinstance(where, Actor):
-                await self.network.send(self._outgoing(where, command, args, kwargs, parent))
+                await self.network.send(
+                    Outgoing(source, where, name, args, kwargs, inf, False, trace, parent)
+                )
                 return
-            request = self._one_way(where, command, args, kwargs, checks, parent)
-            if self._hand_over(request, where, request.source):
+            request = Request(source, where, name, args, kwargs, checks, trace)
+            if self._hand_over(request, where, source):
                 return
         except ServiceBusy:
             raise
         except CallError as error:
-            self._dead_letter(target, command, args, kwargs, error)
+            self._dead_letter(target, name, args, kwargs, error)
             return
         waiter = None if parent is None else waiter_for(parent)
         if waiter is None:
-            await _wait_for_room(request)
+            await wait_for_room(request)
         else:
-            with _Waiting(waiter, request):
-                await _wait_for_room(request)
+            with Waiting(waiter, request):
+                await wait_for_room(request)
 
     def send_command_nowait(
-        self, target: Handle | str, command: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        target: Handle | str,
+        command: str | Command[Any, Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
     ) -> None:
         """Send a command if there is room right now; see :meth:`BoundCommand.send_nowait`."""
+        name = command.name if type(command) is Command else command_name(command)
         args, kwargs, checks = snapshot_arguments(args, kwargs, self.limits, self.resolve_reference)
         parent = handling.get()
+        trace = next(self._traces) if parent is None else parent.trace
+        source = current_actor.get()
         try:
             where = self.locate(target)
             if not isinstance(where, Actor):
-                self.network.send_nowait(self._outgoing(where, command, args, kwargs, parent))
+                self.network.send_nowait(
+                    Outgoing(source, where, name, args, kwargs, inf, False, trace, parent)
+                )
                 return
-            request = self._one_way(where, command, args, kwargs, checks, parent)
-            if where.accepting and not where.inbox.has_room() and where is not request.source:
+            if where.inbox.size >= where.inbox.limit and where.accepting and where is not source:
                 raise trio.WouldBlock
-            self._hand_over(request, where, request.source)
+            self._hand_over(Request(source, where, name, args, kwargs, checks, trace), where, source)
         except CallError as error:
-            self._dead_letter(target, command, args, kwargs, error)
-
-    def _one_way(
-        self,
-        actor: Actor,
-        command: str,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        checks: list[object],
-        parent: Request | None,
-    ) -> Request:
-        trace = next(self._traces) if parent is None else parent.trace
-        return Request(current_actor.get(), actor, command, args, kwargs, checks, trace)
-
-    def _outgoing(
-        self,
-        handle: Handle,
-        command: str,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        parent: Request | None,
-    ) -> Outgoing:
-        trace = next(self._traces) if parent is None else parent.trace
-        source = current_actor.get()
-        return Outgoing(source, handle, command, args, kwargs, inf, False, trace, parent)
+            self._dead_letter(target, name, args, kwargs, error)
 
     def _dead_letter(
         self,
@@ -333,51 +266,3 @@ class Messaging:
         source = current_actor.get()
         handle = None if source is None else source.handle
         self.dead_letters.add(DeadLetter(handle, target, command, args, kwargs, str(error)))
-
-
-def _is_within(parent: Request) -> bool:
-    """Tell whether the current task ends with the handler; a helper of the service does not."""
-    worker = parent.worker
-    task = trio.lowlevel.current_task()
-    while worker is not None and task is not worker.task:
-        nursery = task.parent_nursery
-        if nursery is None or nursery is parent.target.nursery:
-            return False
-        task = nursery.parent_task
-    return worker is not None
-
-
-async def _wait_for_room(request: Request) -> None:
-    """Wait until a message that stands in the line is in the inbox, or its service has ended."""
-
-    def abort(_: object) -> trio.lowlevel.Abort:
-        request.parked = None
-        request.target.inbox.withdraw(request)
-        return trio.lowlevel.Abort.SUCCEEDED
-
-    request.parked = trio.lowlevel.current_task()
-    await trio.lowlevel.wait_task_rescheduled(abort)
-
-
-class _Waiting:
-    """While somebody waits for a request; entering refuses to close a circle."""
-
-    __slots__ = ("request", "waiter")
-
-    def __init__(self, waiter: Request | Branch, request: Request) -> None:
-        self.waiter = waiter
-        self.request = request
-
-    def __enter__(self) -> None:
-        waiter, request = self.waiter, self.request
-        waiter.waits_for = request
-        target = request.target
-        if len(target.handlers) >= target.concurrency:
-            chain = find_circle(request)
-            if chain is not None:
-                waiter.waits_for = None
-                target.inbox.withdraw(request)
-                raise Deadlock(chain)
-
-    def __exit__(self, *_: object) -> None:
-        self.waiter.waits_for = None

@@ -133,7 +133,7 @@ class Node(Lifecycle):
 
         Cancellation, Raises: as :meth:`trionet.BoundCommand.send`.
         """
-        return self.send_command(target_of(target), command_name(command), args, kwargs)
+        return self.send_command(target_of(target), command, args, kwargs)
 
     @overload
     def send_nowait(

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from trionet.errors import BadMessage, CallError, RemoteError, printable, text_of
+from trionet.errors import BadMessage, CallError, InternalError, RemoteError, printable, text_of
 from trionet.kernel.request import Cut, Request, State
-from trionet.message import is_plain, snapshot, value_class
+from trionet.message import NO_CHECKS, is_plain, snapshot, value_class
 
 if TYPE_CHECKING:
     import logging
+    from collections.abc import Sequence
 
     from trionet.handle import Handle
     from trionet.kernel.declaration import Declaration
@@ -49,10 +50,11 @@ class HandlerEnds:
 
     def returned(self, request: Request, value: Any) -> None:
         """The handler returned."""
-        self._over(request)
+        if request.worker is not None:
+            self._over(request)
         if request.state is not State.RUNNING:
             return  # deferred, or nobody waits any more
-        checks: list[object] = []
+        checks: Sequence[object] = NO_CHECKS
         if not request.one_way and not is_plain(value):
             try:
                 value, checks = snapshot(value, "result", self.node.limits, self.node.resolve_reference)
@@ -67,14 +69,14 @@ class HandlerEnds:
         """The handler raised, or ended by cancellation."""
         self._over(request)
         _, rest = split_cancelled(error)
-        if isinstance(error, KeyboardInterrupt):
+        if isinstance(error, KeyboardInterrupt | InternalError):
             request.cancelled()
             raise error
         if rest is not None:
             self.refused(request, rest)
             return
         if request.cut is None:
-            request.cut = Cut.STOP
+            request.cut_unasked(error)
         if request.cut is Cut.STOP and trio.current_time() >= self.stop_deadline:
             self.node.note_cut_off(f"{request.command} of {self.describe()}")
         request.cancelled()

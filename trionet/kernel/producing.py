@@ -14,7 +14,7 @@ Where the items go is not known here: a consumer on this node has a buffer of it
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
@@ -25,7 +25,7 @@ from trionet.kernel.calls import NO_KWARGS
 from trionet.kernel.context import handling
 from trionet.kernel.deadlock import find_circle
 from trionet.kernel.request import Cut, Request, State
-from trionet.message import is_plain, weighed_snapshot, weight_of_plain
+from trionet.message import NO_CHECKS, is_plain, weighed_snapshot, weight_of_plain
 
 if TYPE_CHECKING:
     from trionet.kernel.feed import Feed
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 #: Items that a producer hands over without waiting before it lets other tasks run.
 FAIR_ITEMS: Final = 100
-_NO_CHECKS: Final[list[object]] = []
 
 
 class Producing(Request):
@@ -134,7 +133,7 @@ class LocalStream(Producing):
         if self.deserted:
             return False
         if is_plain(item):
-            self.feed.put(item, _NO_CHECKS, weight_of_plain(item))
+            self.feed.put(item, NO_CHECKS, weight_of_plain(item))
         else:
             node = self.target.node
             self.feed.put(*weighed_snapshot(item, "item", node.limits, node.resolve_reference))
@@ -183,7 +182,7 @@ class LocalStream(Producing):
     def admitted(self) -> None:
         """There was room at last; the consumer goes on waiting for the beginning."""
 
-    def succeed(self, value: Any, checks: list[object]) -> None:
+    def succeed(self, value: Any, checks: Sequence[object]) -> None:
         """The generator has ended."""
         self._end(None)
 

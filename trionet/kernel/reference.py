@@ -42,12 +42,20 @@ class Messenger(Protocol):
         """Prepare to open a stream."""
 
     def send_command(
-        self, target: Handle | str, command: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        target: Handle | str,
+        command: str | Command[Any, Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
     ) -> Coroutine[Any, Any, None]:
         """Send, and wait for room."""
 
     def send_command_nowait(
-        self, target: Handle | str, command: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        target: Handle | str,
+        command: str | Command[Any, Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
     ) -> None:
         """Send, if there is room."""
 
@@ -85,12 +93,14 @@ class Reference:
         return self._node.call_command(self._target, command, args, kwargs, options)
 
     def __trionet_send__(
-        self, command: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, command: str | Command[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Coroutine[Any, Any, None]:
         """Send, and wait for room."""
         return self._node.send_command(self._target, command, args, kwargs)
 
-    def __trionet_send_nowait__(self, command: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def __trionet_send_nowait__(
+        self, command: str | Command[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
         """Send, if there is room."""
         self._node.send_command_nowait(self._target, command, args, kwargs)
 

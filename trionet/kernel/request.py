@@ -20,7 +20,7 @@ from trionet.handle import Handle
 from trionet.kernel.context import RequestInfo
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Coroutine
+    from collections.abc import AsyncGenerator, Coroutine, Sequence
     from contextvars import Context
 
     from trionet.kernel.actor import Actor
@@ -67,32 +67,24 @@ class Request:
         parked: the task that waits: for room (a send), for the end (a call).
     """
 
-    __slots__ = (
-        "args",
-        "checks",
-        "command",
-        "context",
-        "coroutine",
-        "cut",
-        "deadline",
-        "kwargs",
-        "parked",
-        "session",
-        "shielded",
-        "since",
-        "source",
-        "state",
-        "target",
-        "trace",
-        "waits_for",
-        "worker",
-    )
-
     one_way = True
     #: Whether its handler gives one item after another.
     is_stream = False
     #: Whether it came over a link, whose window it takes room in until it leaves the inbox.
     from_link = False
+
+    # Most messages need none of these: what is not set costs nothing.
+    session: int = 0
+    deadline: float = inf
+    since: float = 0.0
+    state: State = State.QUEUED
+    cut: Cut | None = None
+    shielded: bool = False
+    worker: Worker | None = None
+    context: Context | None = None
+    coroutine: Coroutine[Any, Any, Any] | None = None
+    waits_for: Request | Together | None = None
+    parked: trio.lowlevel.Task | None = None
 
     def __init__(
         self,
@@ -101,27 +93,16 @@ class Request:
         command: str,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-        checks: list[object],
+        checks: Sequence[object],
         trace: int,
     ) -> None:
-        self.source: Actor | None = source
-        self.target: Actor = target
-        self.command: str = command
-        self.args: tuple[Any, ...] = args
-        self.kwargs: dict[str, Any] = kwargs
-        self.checks: list[object] = checks
-        self.trace: int = trace
-        self.session: int = 0
-        self.deadline: float = inf
-        self.since: float = 0.0
-        self.state: State = State.QUEUED
-        self.cut: Cut | None = None
-        self.shielded: bool = False
-        self.worker: Worker | None = None
-        self.context: Context | None = None
-        self.coroutine: Coroutine[Any, Any, Any] | None = None
-        self.waits_for: Request | Together | None = None
-        self.parked: trio.lowlevel.Task | None = None
+        self.source = source
+        self.target = target
+        self.command = command
+        self.args = args
+        self.kwargs = kwargs
+        self.checks = checks
+        self.trace = trace
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.command} to {self.target.describe()}, {self.state.value}>"
@@ -161,11 +142,28 @@ class Request:
         """While running: the code of the handler, as its author wrote it."""
         return self.coroutine
 
+    # where it runs
+
+    def encloses_current_task(self) -> bool:
+        """Tell whether the current task ends with the handler; a helper of the service does not."""
+        worker = self.worker
+        task = trio.lowlevel.current_task()
+        while worker is not None and task is not worker.task:
+            nursery = task.parent_nursery
+            if nursery is None or nursery is self.target.nursery:
+                return False
+            task = nursery.parent_task
+        return worker is not None
+
     def is_abandoned(self) -> bool:
         """Tell whether its handler still runs although its caller has gone."""
         return False
 
     # cutting short
+
+    def cut_unasked(self, error: BaseException) -> None:
+        """The handler ended by a cancellation that was not meant for it alone: its service ended."""
+        self.cut = Cut.STOP
 
     def cut_handler(self, why: Cut) -> None:
         """Cancel the running handler; the request ends when the handler has."""
@@ -194,7 +192,7 @@ class Request:
 
     # its end
 
-    def succeed(self, value: Any, checks: list[object]) -> None:
+    def succeed(self, value: Any, checks: Sequence[object]) -> None:
         """The handler returned; ``value`` is a copy that the caller may keep, once it is checked."""
         self.state = State.DONE
 

@@ -265,12 +265,14 @@ class Service:
         return StreamCall(partial(_own_reader, declared.generator(self, *args, **kwargs)))
 
     def __trionet_send__(
-        self, command: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, command: str | Command[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Coroutine[Any, Any, None]:
         """Send to oneself; it never waits."""
         return self.node.send_command(self.handle, command, args, kwargs)
 
-    def __trionet_send_nowait__(self, command: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def __trionet_send_nowait__(
+        self, command: str | Command[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
         """Send to oneself; there is always room."""
         self.node.send_command_nowait(self.handle, command, args, kwargs)
 

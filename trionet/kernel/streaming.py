@@ -19,6 +19,7 @@ from trionet.kernel.context import current_actor, handling
 from trionet.kernel.feed import Feed
 from trionet.kernel.messaging import Messaging
 from trionet.kernel.network import Outgoing
+from trionet.kernel.patience import choose_deadline
 from trionet.kernel.producing import LocalStream
 from trionet.kernel.request import Request
 from trionet.kernel.stream import Stream, StreamOptions, stream_name
@@ -51,10 +52,12 @@ class Streaming(Messaging):
     ) -> FedReader:
         name = stream_name(declared)
         args, kwargs, checks = snapshot_arguments(args, kwargs, self.limits, self.resolve_reference)
-        await self._breathe()
+        await self.breathe()
         where = self.locate(target)
         parent = handling.get()
-        deadline, enforced = self._deadline(declared, where, CallOptions(options.deadline), parent)
+        deadline, enforced = choose_deadline(
+            self.config, declared, where, CallOptions(options.deadline), parent
+        )
         trace = next(self._traces) if parent is None else parent.trace
         opener = None if parent is None else waiter_for(parent)
         feed = Feed(_items(options, declared), options.buffer_bytes or BUFFER_BYTES)
@@ -77,7 +80,7 @@ class Streaming(Messaging):
             )
             self.network.stream(message, feed)
             what = f"{name} of {where}"
-        reader = FedReader(feed, what, self._breathe, opener)
+        reader = FedReader(feed, what, self.breathe, opener)
         with trio.CancelScope(deadline=deadline if enforced else float("inf")) as scope:
             await reader.opened()
         if scope.cancelled_caught:

@@ -90,15 +90,10 @@ class Together:
         return None if self.ready or len(waits) < self.tasks else waits
 
 
-def drives_itself(parent: Request) -> bool:
-    """Tell whether the current task is the one that the handler runs in, not a helper of it."""
-    worker = parent.worker
-    return worker is not None and worker.task is trio.lowlevel.current_task()
-
-
 def waiter_for(parent: Request) -> Request | Branch | None:
     """The handler or the branch of it whose own task is the current one; None for any other task."""
-    if drives_itself(parent):
+    task = trio.lowlevel.current_task()
+    if parent.worker is not None and parent.worker.task is task:
         return parent
     own = branch.get()
-    return own if own is not None and own.task is trio.lowlevel.current_task() else None
+    return own if own is not None and own.task is task else None

@@ -5,6 +5,7 @@ Duty: the receiver's side of a remote call and a remote send: requests whose cal
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 class InboundSend(Request):
     """A one-way message from another node."""
-
-    __slots__ = ("peer", "size", "source_id")
 
     from_link = True
 
@@ -59,9 +58,6 @@ class InboundSend(Request):
 class InboundCall(InboundSend):
     """A call from another node."""
 
-    __slots__ = ("_answered", "_left_at", "_session")
-
-    state: State
     one_way = False
 
     def begin(self, session: int, deadline: float) -> None:
@@ -114,7 +110,7 @@ class InboundCall(InboundSend):
 
     # its end
 
-    def succeed(self, value: Any, checks: list[object]) -> None:
+    def succeed(self, value: Any, checks: Sequence[object]) -> None:
         """The handler returned."""
         self.state = State.DONE
         if self._answered:

@@ -10,6 +10,7 @@ go out in as few frames as possible; a producer that is far ahead of the writer 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
@@ -114,7 +115,7 @@ class InboundStream(Producing, InboundCall):
 
     # --- its end --------------------------------------------------------------------------------------------
 
-    def succeed(self, value: Any, checks: list[object]) -> None:
+    def succeed(self, value: Any, checks: Sequence[object]) -> None:
         """The generator has ended: that goes behind its last items."""
         self._gather_last()
         super().succeed(value, checks)

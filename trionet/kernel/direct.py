@@ -1,0 +1,150 @@
+"""Calls that are handled in the caller's own task, because nothing else is to be done first (C2, C6, C7).
+
+Duty: run a handler in place, so that a call to an idle service need not change tasks.
+
+Theory of operation.  A command that is a plain function cannot wait: it is the first and last step of its
+handler, and in which task that step runs makes no difference to it.  So a call to it runs it at once, in
+the context of the service, provided that the service would begin it next anyway: its inbox is empty and a
+slot is free.  The message is a request like any other, the handler's end is its end.
+
+A coroutine could tell the difference once it waits: cancel scopes of the caller would be around it, and
+Trio would take the caller's task for the owner of locks.  Only a command that declares ``inline=True`` takes
+that in exchange for two changes of tasks.  It has a scope of its own, which cancels it without its caller,
+and as soon as it waits a task of its service stands in for it, so that the service's end waits for it and
+ends it (C8).  Since such a handler may call the next one in the same way, their number is bounded.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from trionet.errors import InternalError
+from trionet.kernel.calls import LocalCall
+from trionet.kernel.context import RequestInfo
+from trionet.kernel.dispatch import Worker
+from trionet.kernel.handlers import ENDED, begin, go_on, run_plain
+from trionet.kernel.patience import Waiting, choose_deadline
+from trionet.kernel.request import Cut, Request
+from trionet.kernel.together import waiter_for
+
+if TYPE_CHECKING:
+    from trionet.kernel.command import CallOptions
+    from trionet.kernel.declaration import Declaration
+
+#: Inline handlers that may be within one another; what they call further goes through the inbox.
+MOST_NESTED: Final = 16
+
+
+class DirectCall(LocalCall):
+    """A call whose handler runs in the caller's task.
+
+    Attributes:
+        asked: what its deadline follows from, until somebody needs to know it: few handlers do.
+        nested: how many inline handlers it is within.
+    """
+
+    asked: tuple[str | Declaration, CallOptions, Request | None] | None = None
+    nested: int = 0
+
+    def is_abandoned(self) -> bool:
+        """Its caller cannot go away while it runs the handler."""
+        return False
+
+    def cut_unasked(self, error: BaseException) -> None:
+        """The handler ended by the cancellation of its caller, in whose task it runs."""
+        self.cut = Cut.CALLER
+        self.cut_short = True
+
+    def cancelled(self) -> None:
+        """The handler ended by cancellation."""
+        if self.cut_short:
+            self._end(None, None)
+        else:
+            super().cancelled()
+
+    def settle_deadline(self) -> bool:
+        """Find out when its time is over; tell whether that must be watched, and is not yet."""
+        if self.asked is None:
+            return False
+        command, options, parent = self.asked
+        self.asked = None
+        config = self.target.node.config
+        self.deadline, enforced = choose_deadline(config, command, self.target, options, parent)
+        return enforced
+
+    def info(self) -> RequestInfo:
+        """What a handler may know."""
+        if self.settle_deadline():
+            self.target.node.deadlines.add(self)
+        return super().info()
+
+
+def may_nest(command: Declaration, parent: Request | None) -> bool:
+    """Tell whether the handler of an inline command may run within the handler that calls it."""
+    return not command.is_async or not isinstance(parent, DirectCall) or parent.nested < MOST_NESTED
+
+
+def run_here(request: DirectCall, command: Declaration) -> None:
+    """Run the handler of a plain function in the current task."""
+    node = request.target.node
+    began = node.stopwatch()
+    try:
+        run_plain(request, command)
+    except Exception as error:
+        raise InternalError(f"a direct call of {request.command} broke") from error
+    node.charge(request.target, node.stopwatch() - began)
+
+
+async def run_inline(request: DirectCall, command: Declaration, parent: Request | None) -> None:
+    """Run the handler of an inline coroutine in the current task, until it has ended.
+
+    Cancellation: reaches the handler where it waits.
+
+    Raises:
+        trio.Cancelled: if the handler ended by the cancellation of its caller.
+    """
+    node = request.target.node
+    request.nested = parent.nested + 1 if isinstance(parent, DirectCall) else 1
+    if request.settle_deadline():
+        node.deadlines.add(request)
+    worker = Worker(request.target)
+    waiter = None if parent is None else waiter_for(parent)
+    waits = nullcontext() if waiter is None else Waiting(waiter, request)
+    try:
+        with waits, worker.scope:
+            began = node.stopwatch()
+            trap = begin(request, command, worker)
+            node.charge(request.target, node.stopwatch() - began)
+            if trap is not ENDED:
+                await _stay(request, trap)
+    finally:
+        request.target.summon()  # its slot is free
+    if request.cut_short:
+        await trio.lowlevel.checkpoint()  # the caller's own Cancelled, whatever the handler made of it
+
+
+async def _stay(request: DirectCall, trap: object) -> None:
+    """Drive a handler that waits; its service's end waits for it."""
+    ended = trio.Event()
+    nursery = request.target.nursery
+    assert nursery is not None
+    request.since = trio.current_time()
+    nursery.start_soon(_stand_in, request, ended)
+    try:
+        await go_on(request, trap)
+    finally:
+        ended.set()
+
+
+async def _stand_in(request: Request, ended: trio.Event) -> None:
+    """Be what the end of the service cancels in place of a handler that runs elsewhere, and wait for it."""
+    try:
+        await ended.wait()
+    except trio.Cancelled:
+        request.cut_handler(Cut.STOP)
+        with trio.CancelScope(shield=True):
+            await ended.wait()
+        raise

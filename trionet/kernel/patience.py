@@ -1,0 +1,91 @@
+"""How long a sender waits, and for what: deadlines, room in an inbox, circles of waits (C4, C7, C10).
+
+Duty: the deadline of a call, and the wait of a task for a message of its own.
+"""
+
+from __future__ import annotations
+
+from math import inf
+
+import trio
+
+from trionet.config import NodeConfig
+from trionet.errors import Deadlock
+from trionet.handle import Handle
+from trionet.kernel.actor import Actor
+from trionet.kernel.command import CallOptions
+from trionet.kernel.deadlock import find_circle
+from trionet.kernel.declaration import Declaration
+from trionet.kernel.request import Request
+from trionet.kernel.together import Branch
+
+
+def choose_deadline(
+    config: NodeConfig,
+    command: str | Declaration,
+    where: Actor | Handle,
+    options: CallOptions,
+    parent: Request | None,
+) -> tuple[float, bool]:
+    """When a call's time is over, and whether that must be watched here."""
+    callers, enforced = trio.current_effective_deadline(), False
+    if parent is not None:
+        bound = parent.time_left_bound()
+        if bound < callers and parent.encloses_current_task():
+            callers, enforced = bound, True  # the call may be within a shield
+    if options.deadline is not None:
+        own = trio.current_time() + options.deadline
+    elif callers == inf:
+        own = trio.current_time() + _default_deadline(config, command, where)
+    else:
+        return callers, enforced
+    return (own, True) if own < callers else (callers, enforced)
+
+
+def _default_deadline(config: NodeConfig, command: str | Declaration, where: Actor | Handle) -> float:
+    if isinstance(command, Declaration) and command.deadline is not None:
+        return command.deadline
+    if isinstance(where, Actor):
+        own = where.commands.get(command if isinstance(command, str) else command.name)
+        if own is not None and own.deadline is not None:
+            return own.deadline
+        of_class: float | None = where.spec.cls.__trionet_options__.deadline
+        if of_class is not None:
+            return of_class
+    return config.call_deadline
+
+
+async def wait_for_room(request: Request) -> None:
+    """Wait until a message that stands in the line is in the inbox, or its service has ended."""
+
+    def abort(_: object) -> trio.lowlevel.Abort:
+        request.parked = None
+        request.target.inbox.withdraw(request)
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    request.parked = trio.lowlevel.current_task()
+    await trio.lowlevel.wait_task_rescheduled(abort)
+
+
+class Waiting:
+    """While somebody waits for a request; entering refuses to close a circle."""
+
+    __slots__ = ("request", "waiter")
+
+    def __init__(self, waiter: Request | Branch, request: Request) -> None:
+        self.waiter = waiter
+        self.request = request
+
+    def __enter__(self) -> None:
+        waiter, request = self.waiter, self.request
+        waiter.waits_for = request
+        target = request.target
+        if len(target.handlers) >= target.concurrency:
+            chain = find_circle(request)
+            if chain is not None:
+                waiter.waits_for = None
+                target.inbox.withdraw(request)
+                raise Deadlock(chain)
+
+    def __exit__(self, *_: object) -> None:
+        self.waiter.waits_for = None
