@@ -84,7 +84,7 @@ class Feed:
     def __init__(self, limit: int, limit_bytes: int) -> None:
         self.limit: int = limit
         self.limit_bytes: int = limit_bytes
-        self.items: deque[tuple[Any, list[object], int]] = deque()
+        self.items: deque[tuple[Any, Sequence[object], int]] = deque()
         self.bytes: int = 0
         self.received: int = 0
         self.has_begun: bool = False
@@ -97,7 +97,7 @@ class Feed:
         self.waiter: Request | Branch | None = None
         self._due = max(1, limit // 2)
         self._due_bytes = max(1, limit_bytes // 2)
-        self._checks = NO_CHECKS
+        self._checks: Sequence[object] = NO_CHECKS
         self._taken = 0
         self._taken_bytes = 0
         self._parked: trio.lowlevel.Task | None = None
