@@ -142,6 +142,29 @@ async def test_c13_a_node_leaves_in_order(autojump_clock: MockClock) -> None:
             await cluster[1].call(handle, "ping")
 
 
+async def test_c13_what_was_sent_before_the_stop_arrives(autojump_clock: MockClock) -> None:
+    """Links are flushed: large and small messages, more than a link writes at a time, answered calls too."""
+    log: Log = []
+    words = [f"{number:04}" + "x" * (100_000 if number % 10 == 0 else 10) for number in range(200)]
+    async with open_cluster(2) as cluster, trio.open_nursery() as nursery:
+        memory = cluster[2].ref(await cluster[1].start(spec(Memory, log)), Memory)
+        quiet = await cluster[2].start(Quiet)
+        answers: list[int] = []
+
+        async def ask() -> None:
+            answers.append(await cluster[1].call(quiet, "answer"))
+
+        for _ in range(100):
+            nursery.start_soon(ask)
+        for word in words:
+            await memory.remember.send(word)
+        await cluster.stop(2)
+        await trio.sleep(REST)
+        assert log == [f"{word} arrived" for word in words]
+        assert answers == [42] * 100
+        assert cluster[1].dead_letters.count == 0
+
+
 async def test_c13_calls_that_run_may_end_within_the_grace_time(autojump_clock: MockClock) -> None:
     log: Log = []
     hold = Hold()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from math import inf
 
 import pytest
 import trio
@@ -234,6 +235,21 @@ async def test_c11_an_exclusive_name_through_the_loss_of_the_master(autojump_clo
         await cluster.start(1)
         await trio.sleep(60)
         assert len(owners) == 1
+
+
+async def test_c11_an_exclusive_name_over_clocks_that_jump(autojump_clock: MockClock) -> None:
+    """All stood still for longer than the lease: it is given up, and only then given to somebody again."""
+    owners: list[int] = []
+    async with open_cluster(4) as cluster, contended(cluster, owners):
+        for seconds in (15.0, 30.0, 3600.0):
+            await trio.sleep(100)
+            assert len(owners) == 1
+            autojump_clock.autojump_threshold = inf
+            autojump_clock.jump(seconds)
+            autojump_clock.autojump_threshold = 0
+        await trio.sleep(100)
+        assert len(owners) == 1
+        assert await cluster[1].call("sole", "who") == owners[0]
 
 
 async def test_c11_a_restart_of_the_service_keeps_an_exclusive_name(autojump_clock: MockClock) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from itertools import cycle
 from math import inf
 
 import pytest
@@ -263,6 +265,29 @@ async def test_clocks_that_jump_do_not_declare_others_dead(autojump_clock: MockC
         hold.release()
         await trio.sleep(REST)
         assert log[-1] == "worker x ends"
+
+
+async def test_the_time_of_day_may_jump(autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is set back and forth by years, and nothing of a cluster goes by it."""
+    days = cycle([0.0, 4e9, 1e9, 3e9])
+    monkeypatch.setattr(time, "time", lambda: next(days))
+    monkeypatch.setattr(time, "time_ns", lambda: int(next(days)) * 10**9)
+    async with open_cluster(3) as cluster:
+        log: Log = []
+        hold = Hold()
+        await cluster[3].start(spec(Worker, log, hold), name="worker", exclusive=True)
+        worker = cluster[2].ref(await cluster[2].wait_for_name("worker"), Worker)
+        began = trio.current_time()
+        with trio.move_on_after(30) as scope:
+            await worker.work("x")
+        assert scope.cancelled_caught
+        assert trio.current_time() - began == pytest.approx(30, abs=REST)
+        await trio.sleep(100)
+        assert [len(node.cluster.linked()) for node in cluster.nodes.values()] == [2, 2, 2]
+        assert cluster[2].lookup("worker") is not None
+        await cluster.restart(1)
+        await cluster.settle()
+        assert cluster[1].lookup("worker") is not None
 
 
 async def test_a_handler_that_was_abandoned_by_a_lost_link_does_not_answer_the_next(
