@@ -85,6 +85,14 @@ BREACHES = {
     "a second open": (LinkSettings().encode(), "which is not allowed now"),
     "a huge length": (b"\xff\xff\xff\xff", ""),
     "a call that is cut short": (b"\x00\x00\x00\x03" + bytes([frames.CALL, 0, 0]), "a malformed frame"),
+    "items of a stream that was never opened": (
+        frames.ITEMS_HEAD.pack(frames.ITEMS_HEAD.size - 4 + 1, frames.ITEMS, 7, 1) + b"\x01",
+        "an item of session 7, which is no open stream",
+    ),
+    "room for a stream that was never opened": (
+        frames.TAKEN_HEAD.pack(frames.TAKEN_HEAD.size - 4, frames.TAKEN, 10**12, 1, 1),
+        "which is no stream",
+    ),
     "a message for the master": (bare(frames.PAYLOAD, 3) + b"abc", "which is not allowed now"),
 }
 

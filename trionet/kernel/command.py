@@ -165,8 +165,8 @@ class Command(Declaration, Generic[P, R_co]):
             raise TypeError(f"{function.__qualname__}: inline and shielded exclude each other")
         self.function = function
         self.shielded = shielded
-        self.is_async = inspect.iscoroutinefunction(function)
-        self.inline = inline or not (self.is_async or shielded)
+        self.is_async: bool = inspect.iscoroutinefunction(function)
+        self.inline: bool = inline or not (self.is_async or shielded)
 
     @overload
     def __get__(self, instance: None, owner: Any) -> Command[P, R_co]: ...

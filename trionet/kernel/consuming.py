@@ -196,18 +196,17 @@ class _Waiting:
         self._feed = feed
         self._checked = checked
         self._request = source if isinstance(source, Request) else None
-        self._waiter = None if self._request is None else waiter
+        self._waiter = waiter
 
     def __enter__(self) -> None:
         waiter, request = self._waiter, self._request
-        if waiter is None or request is None:
-            return
-        waiter.waits_for = request
-        if self._checked and _may_close_a_circle(request):
-            chain = find_circle(request)
-            if chain is not None:
-                waiter.waits_for = None
-                raise Deadlock(chain)
+        if waiter is not None and request is not None:
+            waiter.waits_for = request
+            if self._checked and _may_close_a_circle(request):
+                chain = find_circle(request)
+                if chain is not None:
+                    waiter.waits_for = None
+                    raise Deadlock(chain)
         self._feed.waiter = waiter
 
     def __exit__(self, *_: object) -> None:

@@ -146,10 +146,7 @@ class LocalStream(Producing):
     def consumer(self) -> Request | None:
         """The request whose handler will take items, if nobody else can do it."""
         opener = self.opener
-        if opener is None or opener.worker is None or self.feed.is_shared:
-            return None
-        helpers = any(nursery.child_tasks for nursery in opener.worker.task.child_nurseries)
-        return None if helpers else opener
+        return None if opener is None or self.feed.is_shared or has_helpers(opener) else opener
 
     def blocker(self) -> Request | Together | None:
         """What the handler's own task waits for; a consumer who got helpers meanwhile may take items."""
@@ -209,6 +206,12 @@ class LocalStream(Producing):
         self.args: tuple[Any, ...] = ()
         self.kwargs: dict[str, Any] = NO_KWARGS
         self.generator = None
+
+
+def has_helpers(handler: Request) -> bool:
+    """Tell whether a handler has tasks that may take items in its place, or has even ended."""
+    task = handler.task
+    return task is None or any(nursery.child_tasks for nursery in task.child_nurseries)
 
 
 def begin(

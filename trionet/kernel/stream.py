@@ -138,11 +138,11 @@ class Stream(Declaration, Generic[P, T_co]):
             raise TypeError(
                 f"{generator.__qualname__} is no async generator: a stream is an `async def` with `yield`"
             )
-        self.generator = generator
-        self.buffer = buffer
-        self.endless = endless
-        self.shielded = False
-        self.is_async = True
+        self.generator: Callable[..., Any] = generator
+        self.buffer: int | None = buffer
+        self.endless: bool = endless
+        self.shielded: bool = False
+        self.is_async: bool = True
 
     def function(self, instance: object, /, *args: Any, **kwargs: Any) -> Any:
         """Begin a stream; the dispatcher calls it."""

@@ -13,7 +13,7 @@ from trionet.handle import Handle
 from trionet.kernel.dead_letters import DeadLetter
 
 if TYPE_CHECKING:
-    from trionet.net.inbound import InboundCall
+    from trionet.kernel.request import Request
     from trionet.net.peer import Peer
 
 #: The local id that stands for the node itself.
@@ -25,6 +25,8 @@ STOP: Final = "stop"
 KILL: Final = "kill"
 #: What does a call of the other node wait for?
 CHAIN: Final = "chain"
+#: What does the consumer wait for to whom the other node gives items?
+CONSUMER: Final = "consumer"
 
 #: The calls of nodes that a question about a chain has come through: caller, callee, session.
 Hops = list[list[int]]
@@ -40,7 +42,7 @@ class NodeDesk:
         chain_of: tells what a call waits for.
     """
 
-    def __init__(self, peer: Peer, chain_of: Callable[[InboundCall, Hops], Awaitable[Chain]]) -> None:
+    def __init__(self, peer: Peer, chain_of: Callable[[Request, Hops], Awaitable[Chain]]) -> None:
         self._peer = peer
         self._chain_of = chain_of
         self._open: set[int] = set()
@@ -59,6 +61,8 @@ class NodeDesk:
                 self._begin(session, self._end_service, handle, command == KILL)
             case "chain", (int() as call, list() as hops) if _are_hops(hops):
                 self._begin(session, self._tell_chain, call, hops)
+            case "consumer", (int() as call, list() as hops) if _are_hops(hops):
+                self._begin(session, self._tell_consumer, call, hops)
             case _:
                 text = f"a node has no command {command!r} with such arguments"
                 raise NoSuchService(text, executed=False)
@@ -103,7 +107,13 @@ class NodeDesk:
         await (node.kill(handle) if kill else node.stop(handle))
 
     async def _tell_chain(self, session: int, hops: Hops) -> list[Any]:
-        request = self._peer.serving(session)
+        return await self._tell(self._peer.serving(session), hops)
+
+    async def _tell_consumer(self, session: int, hops: Hops) -> list[Any]:
+        stream = self._peer.consuming(session)
+        return await self._tell(None if stream is None else stream.consumer, hops)
+
+    async def _tell(self, request: Request | None, hops: Hops) -> list[Any]:
         if request is None:
             return [[], False]
         lines, is_circle = await self._chain_of(request, hops)

@@ -130,8 +130,10 @@ class OutboundCall(Outbound):
 
     Attributes:
         session: what ties the answer to it, once it is sent.
+        progress: how often what it waits for has changed: never.
     """
 
+    progress = 0
     stage: Stage
     parked: trio.lowlevel.Task | None
 

@@ -17,6 +17,7 @@ from trionet.errors import BadMessage, CallError, NodeDown, NoSuchService, Servi
 from trionet.handle import Handle
 from trionet.kernel.context import current_actor
 from trionet.kernel.network import Outgoing
+from trionet.kernel.request import Request
 from trionet.kernel.watch import Exit, Reason
 from trionet.net.desk import NODE_ID, UNDELIVERED, Chain, Hops, NodeDesk
 from trionet.net.failures import decode_failure, encode_failure
@@ -24,7 +25,7 @@ from trionet.net.inbound import InboundCall, InboundSend
 from trionet.net.outbound import Outbound, OutboundCall, OutboundSend
 from trionet.net.peer_streams import PeerStreams
 from trionet.net.pump import Pump
-from trionet.net.streams import OutboundStream
+from trionet.net.streams import Awaited, OutboundStream
 from trionet.net.transport import Connection
 from trionet.wire import link_events as events
 from trionet.wire.agreement import Agreement
@@ -58,7 +59,7 @@ class Peer:
         agreement: Agreement,
         make_reference: Callable[[Handle | str, str | None], object],
         opened: Callable[[Peer], None],
-        chain_of: Callable[[InboundCall, Hops], Awaitable[Chain]],
+        chain_of: Callable[[Request, Hops], Awaitable[Chain]],
     ) -> None:
         self.node = node
         self.harbor: int = agreement.peer.harbor
@@ -318,10 +319,19 @@ class Peer:
 
     # --- what is under way ---------------------------------------------------------------------------
 
-    def waiting(self) -> list[OutboundCall]:
-        """The calls of this node that wait for room, or for an answer of the other."""
+    def waiting(self) -> list[Awaited]:
+        """What somebody here waits for at the other node: calls, and streams that have nothing at present."""
         lines = [each for line in self._lines.values() for each in line]
-        return [each for each in lines + self.link.waiting() if isinstance(each, OutboundCall)]
+        return [
+            each
+            for each in lines + self.link.waiting()
+            if isinstance(each, OutboundCall) or (isinstance(each, OutboundStream) and each.is_awaited)
+        ]
+
+    def consuming(self, session: int) -> OutboundStream | None:
+        """The stream of the other node with that session, if it is open."""
+        streams = (each for each in self.link.waiting() if isinstance(each, OutboundStream))
+        return next((each for each in streams if each.session == session), None)
 
     def serving(self, session: int) -> InboundCall | None:
         """The call of the other node with that session, if it has no answer yet."""
@@ -459,7 +469,7 @@ class Peer:
         self.node.deliver(request)
 
     def _on_reply(self, event: events.ReplyReceived) -> None:
-        call = cast(OutboundCall | OutboundStream, event.token)
+        call = cast(Awaited, event.token)
         try:
             value, checks = self.codec.decode(event.payload)
         except BadMessage as error:
@@ -468,7 +478,7 @@ class Peer:
             call.succeed(value, checks)
 
     def _on_failure(self, event: events.FailureReceived) -> None:
-        call = cast(OutboundCall | OutboundStream, event.token)
+        call = cast(Awaited, event.token)
         try:
             error, checks = decode_failure(event.code, event.executed, event.payload, self.codec)
         except BadMessage as bad:

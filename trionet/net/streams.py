@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, Final
 from trionet.errors import BadMessage, DeadlineExceeded, NodeDown, ServiceExited
 from trionet.kernel.feed import Feed
 from trionet.kernel.network import Outgoing
-from trionet.kernel.producing import Producing
+from trionet.kernel.producing import Producing, has_helpers
+from trionet.kernel.request import Request
 from trionet.message import is_plain, snapshot
 from trionet.net.inbound import InboundCall
-from trionet.net.outbound import Grace, Outbound, Stage
+from trionet.net.outbound import Grace, Outbound, OutboundCall, Stage
 from trionet.wire.link_errors import MessageTooLarge
 from trionet.wire.link_frames import CHUNK
 from trionet.wire.link_streams import MAX_BATCH_BYTES, Outflow
@@ -166,6 +167,22 @@ class OutboundStream(Outbound):
     # --- the consumer's side ------------------------------------------------------------------------------
 
     @property
+    def is_awaited(self) -> bool:
+        """Whether a handler waits for it now, in its own task."""
+        return self._feed.waiter is not None and self.stage is not Stage.DONE
+
+    @property
+    def progress(self) -> int:
+        """How often what a handler waits for has changed."""
+        return self._feed.received
+
+    @property
+    def consumer(self) -> Request | None:
+        """The handler that takes the items, if nobody else can do it."""
+        parent = self.message.parent
+        return None if parent is None or self._feed.is_shared or has_helpers(parent) else parent
+
+    @property
     def executed(self) -> bool | None:
         """Whether the handler started, as far as it is known."""
         if self._feed.has_begun:
@@ -248,3 +265,7 @@ class OutboundStream(Outbound):
 
     def _what(self) -> str:
         return f"{self.message.command} of {self.message.target} on {self.peer.describe()}"
+
+
+#: What a handler can wait for on another node.
+Awaited = OutboundCall | OutboundStream

@@ -8,25 +8,28 @@ other nodes.  Of one that it sees again at the next look, it asks the other node
 That one follows the waits of its own handlers and asks on where they lead to yet another node.  With the
 question travels the list of all calls between nodes that it has come through: a call that is in it already
 closes a circle.  Nothing is ended: a wait may be long and right, and its end is up to its deadline.
+
+A consumer of a stream that has nothing for it waits as a caller does, but only a circle is told of.  A
+producer that has no room waits for its consumer, about whom it asks the other node likewise.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeGuard
 
 import trio
 
 from trionet.errors import CallError
 from trionet.kernel.request import Request, State
 from trionet.kernel.together import Together
-from trionet.net.desk import CHAIN, Chain, Hops
-from trionet.net.outbound import OutboundCall, Stage
+from trionet.net.desk import CHAIN, CONSUMER, Chain, Hops
+from trionet.net.outbound import Stage
+from trionet.net.streams import Awaited, InboundStream, OutboundStream
 
 if TYPE_CHECKING:
     from trionet.kernel.node import Node
-    from trionet.net.inbound import InboundCall
     from trionet.net.peer import Peer
 
 _log = logging.getLogger("trionet.waits")
@@ -59,7 +62,7 @@ class LongWaits:
         self._node = node
         self._peers = peers
         self._ask = ask
-        self._looks: dict[OutboundCall, int] = {}
+        self._looks: dict[tuple[Awaited, int], int] = {}
 
     async def run(self) -> NoReturn:
         """Look again and again, until cancelled."""
@@ -69,25 +72,26 @@ class LongWaits:
                 for call, seconds in self._look():
                     nursery.start_soon(self._tell, call, seconds)
 
-    def _look(self) -> list[tuple[OutboundCall, float]]:
+    def _look(self) -> list[tuple[Awaited, float]]:
         """The waits to tell of now, and how long each is at least: told once, and then at each doubling."""
         waiting = [call for peer in self._peers() for call in peer.waiting() if call.message.parent]
-        self._looks = {call: self._looks.get(call, -1) + 1 for call in waiting}
-        due = [(call, looks * LONG_WAIT) for call, looks in self._looks.items() if looks.bit_count() == 1]
-        return due[:MOST_TOLD]
+        waits = [(call, call.progress) for call in waiting]
+        self._looks = {wait: self._looks.get(wait, -1) + 1 for wait in waits}
+        due = [(call, looks) for (call, _), looks in self._looks.items() if looks.bit_count() == 1]
+        return [(call, looks * LONG_WAIT) for call, looks in due[:MOST_TOLD]]
 
-    async def _tell(self, call: OutboundCall, seconds: float) -> None:
+    async def _tell(self, call: Awaited, seconds: float) -> None:
         parent = call.message.parent
         assert parent is not None
         lines, is_circle = await self._follow(call, [])
         chain = " -> ".join([_describe(parent), *lines])
         if is_circle:
             _log.warning("services wait on each other, for %g seconds by now: %s", seconds, chain)
-        else:
+        elif not isinstance(call, OutboundStream):
             _log.info("a call has waited for %g seconds: %s", seconds, chain)
 
-    async def chain_of(self, request: InboundCall, hops: Hops) -> Chain:
-        """What a call of another node waits for."""
+    async def chain_of(self, request: Request, hops: Hops) -> Chain:
+        """What a call of another node waits for, or a consumer to whom it gives items."""
         lines: list[str] = []
         current: Request = request
         while True:
@@ -103,25 +107,38 @@ class LongWaits:
                 current = here
                 continue
             call = self._call_of(handler)
-            if call is None:
+            if call is not None:
+                more, is_circle = await self._follow(call, hops)
+            elif _has_no_room(handler):
+                more, is_circle = await self._follow_consumer(handler, hops)
+            else:
                 lines[-1] += f" ({handler.state.value})"
                 return lines, False
-            more, is_circle = await self._follow(call, hops)
             return lines + more, is_circle
 
-    async def _follow(self, call: OutboundCall, hops: Hops) -> Chain:
+    async def _follow(self, call: Awaited, hops: Hops) -> Chain:
         """What a call to another node waits for, as that node tells."""
         here = [f"{call.message.command} of {call.message.target}"]
         if call.stage is Stage.IN_LINE:
             return [f"{here[0]} ({call.stage.value})"], False
         hop = [self._node.incarnation, call.peer.incarnation, call.session]
+        return await self._ask_on(call.peer, CHAIN, call.session, hops, hop, here)
+
+    async def _follow_consumer(self, stream: InboundStream, hops: Hops) -> Chain:
+        """What the consumer of a stream waits for, as its node tells."""
+        hop = [stream.peer.incarnation, self._node.incarnation, -stream.session]
+        return await self._ask_on(stream.peer, CONSUMER, stream.session, hops, hop, [])
+
+    async def _ask_on(
+        self, peer: Peer, question: str, session: int, hops: Hops, hop: list[int], here: list[str]
+    ) -> Chain:
         if hop in hops:
             return [], True
         if len(hops) >= MOST_HOPS:
             return here, False
         with trio.move_on_after(CHAIN_TIME):
             try:
-                lines, is_circle = await self._ask(call.peer, CHAIN, (call.session, [*hops, hop]))
+                lines, is_circle = await self._ask(peer, question, (session, [*hops, hop]))
             except (CallError, TypeError, ValueError):
                 return here, False
             return [str(line) for line in lines] or here, is_circle is True
@@ -134,16 +151,23 @@ class LongWaits:
             return None
         if request.state not in (State.RUNNING, State.QUEUED):
             return None
-        waits = all(each.waits_for is not None or self._call_of(each) is not None for each in handlers)
-        return handlers[0] if waits else None
+        return handlers[0] if all(map(self._waits, handlers)) else None
 
-    def _call_of(self, handler: Request) -> OutboundCall | None:
+    def _waits(self, handler: Request) -> bool:
+        return handler.waits_for is not None or self._call_of(handler) is not None or _has_no_room(handler)
+
+    def _call_of(self, handler: Request) -> Awaited | None:
         """The call to another node that a handler's own task waits for."""
         for peer in self._peers():
             for call in peer.waiting():
                 if call.message.parent is handler:
                     return call
         return None
+
+
+def _has_no_room(handler: Request) -> TypeGuard[InboundStream]:
+    """Tell whether a handler waits for its consumer on another node."""
+    return isinstance(handler, InboundStream) and handler.producer is not None
 
 
 def _first_wait(wait: Request | Together | None) -> Request | None:
