@@ -229,7 +229,7 @@ def check_gone(node: Node) -> None:
     assert node.services() == ()
     assert node.names() == {}
     assert node.local_names.waiting() == []
-    assert [each for _, _, each in node.deadlines._heap if each.is_open()] == []
+    assert node.deadlines.waiting() == []
     assert node.nursery.child_tasks == frozenset()
     assert node._roots == {}
 

@@ -131,7 +131,7 @@ async def test_c3_a_restarted_service_does_not_get_what_its_former_self_missed(
         await node.start(spec(Fragile, stage), name=".box", restart=Restart(delay=1))
         await begin(nursery, lambda: node.call(".box", "crash", "gate"))
         missed = await begin(nursery, lambda: node.call(".box", "hold", "missed"))
-        stage.open("gate", "missed")
+        stage.open("gate")
         await wait_all_tasks_blocked()
         assert missed.end.startswith("ServiceExited")
         await trio.sleep(2)

@@ -79,7 +79,7 @@ async def test_c4_what_ended_in_time_is_not_told(autojump_clock: MockClock) -> N
         await trio.sleep(10)
         nursery.cancel_scope.cancel()
     assert log == [(3, 3)]
-    assert deadlines._heap == []
+    assert len(deadlines) == 0
 
 
 async def test_c6_an_idle_heap_does_not_wake(autojump_clock: MockClock) -> None:
@@ -94,12 +94,12 @@ async def test_c6_an_idle_heap_does_not_wake(autojump_clock: MockClock) -> None:
 async def test_c4_the_heap_is_pruned_of_what_has_ended(autojump_clock: MockClock) -> None:
     deadlines = Deadlines()
     log: list[tuple[float, float]] = []
-    living = [Thing(50.0, log) for _ in range(10)]
+    living = [Thing(50.0, log) for _ in range(10)]  # at the head
     for each in living:
         deadlines.add(each)
     for _ in range(10 * SLACK):
         deadlines.add(Thing(60.0, log, closes=-1))
-        assert len(deadlines._heap) <= SLACK + 2 * len(living) + 1
+        assert len(deadlines) <= SLACK + 2 * len(living) + 1
     async with trio.open_nursery() as nursery:
         nursery.start_soon(deadlines.run)
         await trio.sleep(100)
@@ -139,4 +139,4 @@ def test_c4_each_deadline_is_told_once_at_its_time(items: list[tuple[float, floa
 
     trio.run(main, clock=MockClock(autojump_threshold=0))
     assert sorted(log) == sorted(expected)
-    assert deadlines._heap == []
+    assert len(deadlines) == 0

@@ -149,6 +149,7 @@ async def test_c7_a_circle_through_all_slots_of_a_service(autojump_clock: MockCl
 
         nursery.start_soon(call, ".b", "hold_then", "b", ".a", "note", "from b")
         nursery.start_soon(call, ".c", "hold_then", "c", ".a", "note", "from c")
+        await wait_all_tasks_blocked()
         nursery.start_soon(call, ".a", "relay", ".b", "note", "to b")
         nursery.start_soon(call, ".a", "relay", ".c", "note", "to c")
         await stage.settle(node)
@@ -281,8 +282,7 @@ async def test_c7_a_call_whose_handler_is_over_is_no_wait(autojump_clock: MockCl
         await wait_all_tasks_blocked()
         nursery.start_soon(call)
         await wait_all_tasks_blocked()
-        node._slice_ends = inf  # no checkpoint between: neither in the call nor in the dispatcher
-        actor_of(node, node.ref(".b")).pause_at = inf
+        node._slice_ends = inf  # no checkpoint between
         stage.open("b")
         await stage.settle(node)
         assert ends == ["end"]

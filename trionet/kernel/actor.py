@@ -70,6 +70,7 @@ class Actor(HandlerEnds):
         "_on_started",
         "_scope",
         "accepting",
+        "call_deadline",
         "children",
         "context",
         "deferred",
@@ -87,9 +88,7 @@ class Actor(HandlerEnds):
         "names",
         "nursery",
         "parent",
-        "pause_at",
         "resting",
-        "since_pause",
         "spec",
         "stop_deadline",
         "watchers",
@@ -103,6 +102,10 @@ class Actor(HandlerEnds):
         self.commands: dict[str, Declaration] = spec.cls.__trionet_commands__
         options = spec.cls.__trionet_options__
         self.concurrency: int = options.concurrency or node.config.concurrency
+        #: Seconds that a call of it may take where neither caller nor command say anything.
+        self.call_deadline: float = (
+            node.config.call_deadline if options.deadline is None else options.deadline
+        )
         self.inbox: Inbox = Inbox(options.inbox or node.config.inbox)
         self.names: tuple[str, ...] = ()
         self.life: Life = Life.STARTING
@@ -124,8 +127,6 @@ class Actor(HandlerEnds):
         self.stop_deadline: float = inf
         self.messages = 0
         self.cpu_time: float = 0.0
-        self.since_pause: int = 0
-        self.pause_at: float = 0.0
         self._killed = False
         self._scope: trio.CancelScope | None = None
         self._ended: trio.Event | None = None

@@ -1,15 +1,18 @@
-"""The deadlines of calls whose callers have none of their own: one heap and one task a node.
+"""The deadlines of calls whose callers have none of their own: one table and one task a node.
 
 Duty: tell a request when its time is over.
 
-Theory of operation.  A cancel scope for each call would cost more than the call.  So each request goes
-into one heap; requests that ended stay there until they come up, or until they outnumber the living, when
-the heap is built anew.  One task sleeps until the earliest deadline of a request that is still open.
+Theory of operation.  A cancel scope for each call would cost more than the call.  So the requests wait here.
+Mostly each deadline is later than the one before, since they come from the same default: those stand in a
+queue, whose head leaves it as soon as it has ended.  The others are in a heap; there, and in the queue behind
+a head that takes long, requests that have ended stay until they come up, or until they outnumber the living,
+when all is built anew.  One task sleeps until the earliest deadline of a request that is still open.
 """
 
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from itertools import count
 from math import inf
 from typing import Final, NoReturn, Protocol
@@ -36,6 +39,7 @@ class Deadlines:
     """The deadlines of all open calls of a node that came without one."""
 
     def __init__(self) -> None:
+        self._queue: deque[Timed] = deque()
         self._heap: list[tuple[float, int, Timed]] = []
         self._order = count()
         self._prune_at = SLACK
@@ -44,13 +48,27 @@ class Deadlines:
 
     def add(self, timed: Timed) -> None:
         """Watch a deadline until it passes, or its owner is no longer open."""
-        heapq.heappush(self._heap, (timed.deadline, next(self._order), timed))
+        queue = self._queue
+        while queue and not queue[0].is_open():
+            queue.popleft()
+        if not queue or timed.deadline >= queue[-1].deadline:
+            queue.append(timed)
+        else:
+            heapq.heappush(self._heap, (timed.deadline, next(self._order), timed))
         if timed.deadline < self._next:
             self._next = timed.deadline
             if self._scope is not None:
                 self._scope.deadline = timed.deadline
-        if len(self._heap) > self._prune_at:
+        if len(queue) + len(self._heap) > self._prune_at:
             self._prune()
+
+    def __len__(self) -> int:
+        """How many requests it holds, also such as have ended."""
+        return len(self._queue) + len(self._heap)
+
+    def waiting(self) -> list[Timed]:
+        """Those that are still open, in no order."""
+        return [each for each in [*self._queue, *(entry[2] for entry in self._heap)] if each.is_open()]
 
     async def run(self) -> NoReturn:
         """Tell each owner whose time is over; runs until it is cancelled."""
@@ -60,13 +78,20 @@ class Deadlines:
             self._expire(trio.current_time())
 
     def _expire(self, now: float) -> None:
-        while self._heap and (self._heap[0][0] <= now or not self._heap[0][2].is_open()):
-            _, _, timed = heapq.heappop(self._heap)
-            if timed.is_open():
-                timed.expire()
-        self._next = self._heap[0][0] if self._heap else inf
+        queue, heap = self._queue, self._heap
+        while queue and (queue[0].deadline <= now or not queue[0].is_open()):
+            _expire(queue.popleft())
+        while heap and (heap[0][0] <= now or not heap[0][2].is_open()):
+            _expire(heapq.heappop(heap)[2])
+        self._next = min(queue[0].deadline if queue else inf, heap[0][0] if heap else inf)
 
     def _prune(self) -> None:
+        self._queue = deque(each for each in self._queue if each.is_open())
         self._heap = [entry for entry in self._heap if entry[2].is_open()]
         heapq.heapify(self._heap)
-        self._prune_at = 2 * len(self._heap) + SLACK
+        self._prune_at = 2 * len(self) + SLACK
+
+
+def _expire(timed: Timed) -> None:
+    if timed.is_open():
+        timed.expire()

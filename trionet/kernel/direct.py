@@ -17,7 +17,7 @@ ends it (C8).  Since such a handler may call the next one in the same way, their
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
@@ -27,10 +27,12 @@ from trionet.kernel.context import RequestInfo
 from trionet.kernel.dispatch import Worker
 from trionet.kernel.handlers import ENDED, begin, go_on, run_plain
 from trionet.kernel.patience import Waiting, choose_deadline
-from trionet.kernel.request import Cut, Request
+from trionet.kernel.request import Cut, Request, State
 from trionet.kernel.together import waiter_for
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from trionet.kernel.command import CallOptions
     from trionet.kernel.declaration import Declaration
 
@@ -48,6 +50,15 @@ class DirectCall(LocalCall):
 
     asked: tuple[str | Declaration, CallOptions, Request | None] | None = None
     nested: int = 0
+
+    def succeed(self, value: Any, checks: Sequence[object]) -> None:
+        """The handler returned; where it did so at once there is nobody to be woken."""
+        if self.parked is None and self.state is State.RUNNING:
+            self.state = State.DONE
+            self.value = value
+            self.checks = checks
+        else:
+            super().succeed(value, checks)
 
     def is_abandoned(self) -> bool:
         """Its caller cannot go away while it runs the handler."""

@@ -73,6 +73,7 @@ class Worker:
         inbox = actor.inbox
         stopwatch = actor.node.stopwatch
         began = stopwatch()
+        handled, pause_at = 0, began + FAIR_SECONDS
         while True:
             request = inbox.take()
             if request is None:
@@ -81,6 +82,7 @@ class Worker:
                     return False
                 await self._rest()
                 began = stopwatch()
+                handled, pause_at = 0, began + FAIR_SECONDS
                 continue
             command = actor.commands.get(request.command)
             if command is not None and not command.is_async:
@@ -99,15 +101,15 @@ class Worker:
                         return False
                     actor.leading = True
                     now = stopwatch()
+                    handled, pause_at = 0, now + FAIR_SECONDS
                 if request.cut is not None:
                     return True
             began = now
-            actor.since_pause += 1
-            if actor.since_pause >= FAIR_MESSAGES or now > actor.pause_at:
+            handled += 1
+            if handled >= FAIR_MESSAGES or now > pause_at:
                 await trio.lowlevel.checkpoint()
                 began = stopwatch()
-                actor.since_pause = 0
-                actor.pause_at = began + FAIR_SECONDS
+                handled, pause_at = 0, began + FAIR_SECONDS
 
     def _may_rest(self) -> bool:
         return self.permanent or len(self.actor.resting) < MOST_RESTING

@@ -145,9 +145,12 @@ class Messaging(Addressing):
             await self._let_others_run()
 
     async def _let_others_run(self) -> None:
-        """Be a schedule point, as every caller is at the latest every millisecond (C6)."""
-        await trio.lowlevel.checkpoint()
+        """Be a schedule point, as every caller is at the latest every millisecond (C6).
+
+        The next slice begins at once: those whose turn comes in the same round need not do it again.
+        """
         self._slice_ends = self.stopwatch() + SLICE
+        await trio.lowlevel.checkpoint()
 
     def charge(self, actor: Actor, seconds: float) -> None:
         """Count processor time for a service, and not for the handler within whose step it was spent."""

@@ -2,10 +2,11 @@
 
 Duty: one thread a node that looks at the event loop from outside.
 
-Theory of operation.  A Trio instrument counts the rounds of the event loop and notes when the loop waits
-for input.  The thread compares: when the loop is busy and has not turned since it last looked a threshold
-ago, whatever runs now is stuck.  The node knows whose handler that is; the thread takes the loop's stack.
-It never touches anything of Trio, and it does not wake an idle loop.
+Theory of operation.  Twice a threshold the thread asks the event loop for a sign of life, in the way in which
+any thread may call into Trio.  A loop that has not answered when the thread has looked twice, and has been in
+the same handler each time, is stuck.  The node knows whose handler that is; the thread takes the loop's
+stack.  Nothing is done in the loop itself besides: an instrument that counts its rounds would cost more than
+many a message.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import sys
 import threading
 import traceback
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import trio
@@ -24,23 +25,6 @@ if TYPE_CHECKING:
     from trionet.kernel.messaging import Messaging
 
 _log = logging.getLogger("trionet.monitor")
-
-
-class _LoopState(trio.abc.Instrument):
-    """Counts the rounds of the event loop."""
-
-    def __init__(self) -> None:
-        self.rounds = 0
-        self.idle = False
-
-    def before_io_wait(self, timeout: float) -> None:
-        """The loop has nothing to run."""
-        self.idle = True
-
-    def after_io_wait(self, timeout: float) -> None:
-        """The loop begins a round."""
-        self.rounds += 1
-        self.idle = False
 
 
 class Monitor:
@@ -54,9 +38,10 @@ class Monitor:
         self.stalls: int = 0
         self._node = node
         self._threshold = node.config.stall_threshold
-        self._loop = _LoopState()
+        self._answered = True
         self._over = threading.Event()
         self._thread_id = 0
+        self._token: trio.lowlevel.TrioToken | None = None
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
@@ -65,28 +50,35 @@ class Monitor:
             yield
             return
         self._thread_id = threading.get_ident()
+        self._token = trio.lowlevel.current_trio_token()
         thread = threading.Thread(target=self._watch, name="trionet watchdog", daemon=True)
-        trio.lowlevel.add_instrument(self._loop)
         thread.start()
         try:
             yield
         finally:
             self._over.set()
-            trio.lowlevel.remove_instrument(self._loop)
             thread.join()
 
     def _watch(self) -> None:
         """The thread: two looks a threshold; a stall lasts from one whole threshold to its end."""
-        seen, same, told = -1, 0, False
+        looks, suspect = 0, self._node.current
         while not self._over.wait(self._threshold / 2):
-            rounds = self._loop.rounds
-            if self._loop.idle or rounds != seen:
-                seen, same, told = rounds, 0, False
+            if self._answered or suspect is not self._node.current:
+                looks, suspect = 0, self._node.current
+                self._ask()
                 continue
-            same += 1
-            if same >= 2 and not told:
-                told = True
+            looks += 1
+            if looks == 2:
                 self._report()
+
+    def _ask(self) -> None:
+        self._answered = False
+        if self._token is not None:
+            with suppress(trio.RunFinishedError):
+                self._token.run_sync_soon(self._answer, idempotent=True)
+
+    def _answer(self) -> None:
+        self._answered = True
 
     def _report(self) -> None:
         self.stalls += 1

@@ -43,16 +43,16 @@ def choose_deadline(
 
 
 def _default_deadline(config: NodeConfig, command: str | Declaration, where: Actor | Handle) -> float:
-    if isinstance(command, Declaration) and command.deadline is not None:
+    if isinstance(command, str):
+        name = command
+    elif command.deadline is not None:
         return command.deadline
-    if isinstance(where, Actor):
-        own = where.commands.get(command if isinstance(command, str) else command.name)
-        if own is not None and own.deadline is not None:
-            return own.deadline
-        of_class: float | None = where.spec.cls.__trionet_options__.deadline
-        if of_class is not None:
-            return of_class
-    return config.call_deadline
+    else:
+        name = command.name
+    if isinstance(where, Handle):
+        return config.call_deadline
+    own = where.commands.get(name)
+    return where.call_deadline if own is None or own.deadline is None else own.deadline
 
 
 async def wait_for_room(request: Request) -> None:

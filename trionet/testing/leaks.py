@@ -102,9 +102,8 @@ def _global_names(node: Node) -> Iterator[str]:
 
 
 def _deadlines(node: Node) -> Iterator[str]:
-    for _, _, timed in node.deadlines._heap:
-        if timed.is_open():
-            yield f"deadline of {timed!r}"
+    for timed in node.deadlines.waiting():
+        yield f"deadline of {timed!r}"
 
 
 def _waits(node: Node) -> Iterator[str]:
