@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from tests.gauges import blocks, cost_of
+from tests.kernel.nodes import fresh_node
 from trionet import Node, Service, command, spec
 
 
@@ -26,6 +27,11 @@ class Target(Service):
 
     @command
     async def coroutine(self, item: int) -> int:
+        self.handled += 1
+        return item
+
+    @command(inline=True)
+    async def inline(self, item: int) -> int:
         self.handled += 1
         return item
 
@@ -51,6 +57,11 @@ class Source(Service):
     async def call_coroutine(self, times: int) -> None:
         for number in range(times):
             assert await self.target.coroutine(number) == number
+
+    @command
+    async def call_inline(self, times: int) -> None:
+        for number in range(times):
+            assert await self.target.inline(number) == number
 
     @command
     async def call_blocking(self, times: int) -> None:
@@ -96,17 +107,24 @@ class Cost:
 
 
 COSTS = [
-    Cost("call_plain", steps=0.1, functions=30),
+    Cost("call_plain", steps=0.06, functions=25),
+    Cost("call_inline", steps=0.06, functions=39),
     Cost("call_coroutine", steps=2.1, functions=63),
     Cost("call_blocking", steps=3.2, functions=80),
-    Cost("call_at_once", steps=2.9, functions=46),
-    Cost("send_all", steps=0.06, functions=27),
-    Cost("start_and_stop", steps=5.1, functions=109),
+    Cost("call_at_once", steps=1.2, functions=29),
+    Cost("send_all", steps=0.07, functions=20),
+    Cost("start_and_stop", steps=5.1, functions=110),
+]
+
+#: Where every call goes by way of the inbox.
+QUEUED_COSTS = [
+    Cost("call_plain", steps=2.1, functions=63),
+    Cost("call_inline", steps=2.1, functions=64),
+    Cost("call_at_once", steps=2.2, functions=42),
 ]
 
 
-@pytest.mark.parametrize("cost", COSTS, ids=lambda cost: cost.work)
-async def test_work_on_one_node_costs_no_more_than(node: Node, cost: Cost) -> None:
+async def assert_costs_no_more_than(cost: Cost, node: Node) -> None:
     target = await node.start(Target)
     worker = await node.start(Lives if cost.work == "start_and_stop" else spec(Source, target))
 
@@ -116,6 +134,17 @@ async def test_work_on_one_node_costs_no_more_than(node: Node, cost: Cost) -> No
     steps, functions = await cost_of(work)
     assert steps <= cost.steps
     assert functions <= cost.functions
+
+
+@pytest.mark.parametrize("cost", COSTS, ids=lambda cost: cost.work)
+async def test_work_on_one_node_costs_no_more_than(node: Node, cost: Cost) -> None:
+    await assert_costs_no_more_than(cost, node)
+
+
+@pytest.mark.parametrize("cost", QUEUED_COSTS, ids=lambda cost: cost.work)
+async def test_a_call_by_way_of_the_inbox_costs_no_more_than(virtual_time: None, cost: Cost) -> None:
+    async with fresh_node(direct_calls=False) as node:
+        await assert_costs_no_more_than(cost, node)
 
 
 async def test_an_idle_service_holds_few_blocks_of_memory(node: Node) -> None:

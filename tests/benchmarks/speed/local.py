@@ -169,11 +169,11 @@ class Caller(Service):
         self.stamps[:] = await ASK[way](self.target, rounds)
 
 
-async def call(size: int, way: str, others: int = 0) -> Figures:
+async def call(size: int, way: str, others: int = 0, echo: type[Echo] = Echo) -> Figures:
     """One service calls another in sequence."""
     stamps: list[float] = []
     async with open_busy(others) as node:
-        caller = await node.start(spec(Caller, await node.start(Echo), stamps))
+        caller = await node.start(spec(Caller, await node.start(echo), stamps))
         await caller.ask(size // 10, way)
         watch = Stopwatch()
         await caller.ask(size, way)
@@ -198,11 +198,11 @@ async def _ask_all(callers: list[Caller], size: int, way: str) -> Figures:
     return watch.figures(size // len(callers) * len(callers))
 
 
-async def calls(size: int, concurrent: int, way: str, others: int = 0) -> Figures:
+async def calls(size: int, concurrent: int, way: str, others: int = 0, echo: type[Echo] = Echo) -> Figures:
     """Many services call one, concurrently."""
     async with open_busy(others) as node:
-        echo = await node.start(Echo)
-        callers = [await node.start(spec(Caller, echo, [])) for _ in range(concurrent)]
+        target = await node.start(echo)
+        callers = [await node.start(spec(Caller, target, [])) for _ in range(concurrent)]
         await _ask_all(callers, size // 10, way)
         return await _ask_all(callers, size, way)
 
