@@ -29,7 +29,7 @@ from trionet.kernel.request import Cut
 from trionet.kernel.watch import Exit, Watchers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Awaitable, Callable, Generator
     from contextvars import Context
 
     from trionet.kernel.declaration import Declaration
@@ -66,6 +66,7 @@ class Actor(HandlerEnds):
 
     __slots__ = (
         "_ended",
+        "_guard",
         "_killed",
         "_on_started",
         "_scope",
@@ -127,6 +128,7 @@ class Actor(HandlerEnds):
         self.stop_deadline: float = inf
         self.messages = 0
         self.cpu_time: float = 0.0
+        self._guard: trio.lowlevel.Task | None = None
         self._killed = False
         self._scope: trio.CancelScope | None = None
         self._ended: trio.Event | None = None
@@ -203,17 +205,17 @@ class Actor(HandlerEnds):
             if scope.cancelled_caught:
                 limit = self.node.config.start_deadline
                 raise TimeoutError(f"setup was still running after {limit:g} seconds")
-        await self._end_if_killed()
+        await self._end_if_ending()
         await self.node.announce(self)
-        await self._end_if_killed()
+        await self._end_if_ending()
         self.life = Life.RUNNING
         self.has_started = True
         self.direct = self.node.config.direct_calls
         self._tell_starter(None)
 
-    async def _end_if_killed(self) -> None:
-        """Be a cancellation point for a service that was killed while its setup was about to return."""
-        if self._killed:
+    async def _end_if_ending(self) -> None:
+        """Be a cancellation point for a service that was killed, or failed, while its setup went on."""
+        if not self.accepting:
             await trio.lowlevel.checkpoint()
 
     async def _end_children(self) -> None:
@@ -370,10 +372,32 @@ class Actor(HandlerEnds):
 
     def has_things_to_do(self) -> bool:
         """Tell whether its stop takes more than a moment, and may need other services."""
-        tasks = self.nursery is not None and not self.nursery.child_tasks.issubset(self.resting)
+        tasks = self.nursery is not None and not self.nursery.child_tasks <= {*self.resting, self._guard}
         return bool(self.handlers or self.children or tasks or self.spec.cls.has_teardown())
 
     # its tasks
+
+    def count_tasks(self) -> int:
+        """How many tasks it has besides its own."""
+        return 0 if self.nursery is None else len(self.nursery.child_tasks) - (self._guard is not None)
+
+    def begin(self, function: Callable[..., Awaitable[object]], *args: object) -> None:
+        """Run something in a task of the service; what it raises ends the service."""
+        assert self.nursery is not None
+        start = partial(self.nursery.start_soon, _run, self, function, *args, name=function)
+        self.context.copy().run(start)
+
+    def for_helpers(self, nursery: trio.Nursery) -> trio.Nursery:
+        """The nursery, for tasks that the service starts itself.
+
+        From the first of them on a guard sees to it that the service closes at once when one of them fails:
+        its own task, and all others of the pool, may be in handlers that shield themselves.
+        """
+        if self._guard is None:
+            others = nursery.child_tasks
+            self.begin(trio.sleep_forever)
+            (self._guard,) = nursery.child_tasks - others
+        return nursery
 
     def is_idle(self) -> bool:
         """Tell whether a message that is handed over now may be begun at once, before any other (C2, C7)."""
@@ -397,6 +421,15 @@ async def work(actor: Actor, *, permanent: bool = False) -> None:
         await Worker(actor, permanent=permanent).run()
     except Exception as error:
         raise InternalError(f"the dispatcher of {actor.describe()} broke") from error
+
+
+async def _run(actor: Actor, function: Callable[..., Awaitable[object]], *args: object) -> None:
+    """A task of a service outside its pool; when it ends by an exception, so does the service."""
+    try:
+        await function(*args)
+    except BaseException:
+        actor.close()
+        raise
 
 
 def _text(error: BaseException) -> str:

@@ -252,8 +252,7 @@ class Lifecycle(Naming):
             return
         assert parent.instance is not None
         _log.warning("%s failed; its starter %s is told", actor.describe(), parent.describe())
-        start = partial(parent.nursery.start_soon, parent.instance.child_failed, actor.handle, error)
-        parent.context.copy().run(start)
+        parent.begin(parent.instance.child_failed, actor.handle, error)
 
     def name_lost(self, name: str, handle: Handle, owner: Handle | None) -> None:
         """A service of this node no longer owns a global name (C11)."""
@@ -261,8 +260,7 @@ class Lifecycle(Naming):
         if actor is None or actor.nursery is None or actor.instance is None:
             return
         actor.names = tuple(each for each in actor.names if each != name)
-        start = partial(actor.nursery.start_soon, actor.instance.name_lost, name, owner)
-        actor.context.copy().run(start)
+        actor.begin(actor.instance.name_lost, name, owner)
 
     def note_cut_off(self, what: str) -> None:
         """Remember what the end of a grace time cut off."""

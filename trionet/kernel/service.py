@@ -164,7 +164,7 @@ class Service:
         """
         if self._actor.nursery is None:
             raise RuntimeError(f"the nursery of {self._actor.describe()} is closed")
-        return self._actor.nursery
+        return self._actor.for_helpers(self._actor.nursery)
 
     @property
     def log(self) -> logging.LoggerAdapter[logging.Logger]:

@@ -115,7 +115,7 @@ def measure(actor: Actor) -> ServiceStatistics:
         actor.inbox.waiting,
         len(actor.handlers),
         sum(request.state is State.DEFERRED for request in actor.deferred or ()),
-        0 if actor.nursery is None else len(actor.nursery.child_tasks),
+        actor.count_tasks(),
         tuple(_handler(request) for request in actor.handlers),
     )
 

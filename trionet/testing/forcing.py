@@ -126,7 +126,7 @@ async def fail_service(node: Node, target: Any, error: Exception) -> Exit:
     if actor.nursery is None:
         raise NoSuchService(f"{actor.describe()} is ending already", executed=False)
     async with node.watch(actor.handle) as end:
-        actor.context.copy().run(actor.nursery.start_soon, _raise, error)
+        actor.begin(_raise, error)
         return await end.wait()
 
 
