@@ -36,6 +36,10 @@ class Clerk(Service):
         self.filed.append(paper)
         return len(self.filed)
 
+    @command
+    def count(self) -> int:
+        return len(self.filed)
+
 
 class Rejecting(Clerk, overflow="reject"):
     """Takes no more than it has room for."""
@@ -112,6 +116,15 @@ async def test_a_full_inbox_makes_a_service_busy_that_rejects(node: Node) -> Non
     with full_inbox(node, rejecting), pytest.raises(ServiceBusy):
         await rejecting.file("x")
     assert await rejecting.file("y") == 1
+
+
+async def test_a_full_inbox_holds_up_direct_calls_too(node: Node) -> None:
+    clerk = await node.start(spec(Clerk, Hold()))
+    with full_inbox(node, clerk):
+        with trio.move_on_after(1) as scope:
+            await clerk.count()
+        assert scope.cancelled_caught
+    assert await clerk.count() == 0
 
 
 async def test_what_is_in_a_full_inbox_is_handled(node: Node) -> None:

@@ -93,10 +93,12 @@ def full_inbox(node: Node, target: Any) -> Iterator[None]:
     actor = _actor(node, target)
     inbox = actor.inbox
     limit, inbox.limit = inbox.limit, 0
+    direct, actor.direct = actor.direct, False  # a call shall not go past the inbox
     try:
         yield
     finally:
         inbox.limit = limit
+        actor.direct = direct and actor.accepting
         while inbox._line and inbox.size < limit:
             request, _ = inbox._line.popitem(last=False)
             inbox.put(request)
