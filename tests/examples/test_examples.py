@@ -48,6 +48,24 @@ bye, Ann
   the lobby hears of Ann: stopped
 in the lobby: []
 """,
+    "ticker": """\
+Ann sees number 1: 100.00
+slow Bob sees number 2: 100.25
+Ann sees number 2: 100.25
+Ann sees number 3: 100.50
+Ann sees number 4: 100.75
+Ann sees number 5: 101.00
+  a watcher misses number 6
+Ann sees number 6: 101.25
+  a watcher misses number 7
+Ann sees number 7: 101.50
+  a watcher misses number 8
+Ann sees number 8: 101.75
+slow Bob sees number 3: 100.50
+slow Bob sees number 4: 100.75
+slow Bob sees number 5: 101.00
+at last: 100.0 ... 101.75
+""",
     "job_queue": """\
   :00000003 is ready to work
   :00000004 is ready to work

@@ -50,6 +50,7 @@ class Producing(Request):
     generator: AsyncGenerator[Any, None] | None = None
     producer: trio.lowlevel.Task | None = None
     deserted: bool = False
+    waits_for: Request | Together | None = None
 
     def begun(self) -> None:
         """The generator is about to make its first step."""
@@ -115,6 +116,11 @@ class LocalStream(Producing):
         feed: where the items go.
         opener: the request whose handler opened it in its own task, if any.
     """
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    state: State
+    generator: AsyncGenerator[Any, None] | None
 
     def begin(self, session: int, feed: Feed, opener: Request | None) -> None:
         """Set what a stream has and a send has not."""
@@ -203,8 +209,8 @@ class LocalStream(Producing):
             self.feed.end(error)
 
     def _let_go(self) -> None:
-        self.args: tuple[Any, ...] = ()
-        self.kwargs: dict[str, Any] = NO_KWARGS
+        self.args = ()
+        self.kwargs = NO_KWARGS
         self.generator = None
 
 

@@ -318,7 +318,7 @@ class Grace:
 
     def __init__(self, call: Cancelled, grace: float) -> None:
         self._call = call
-        self.deadline = trio.current_time() + grace
+        self.deadline: float = trio.current_time() + grace
 
     def is_open(self) -> bool:
         """Tell whether the confirmation is still awaited."""

@@ -144,7 +144,7 @@ class OutboundStream(Outbound):
 
     def __init__(self, peer: Peer, message: Outgoing, payload: bytes, feed: Feed) -> None:
         super().__init__(peer, message, payload)
-        self.session = 0
+        self.session: int = 0
         self._feed = feed
         self._has_left = False
 
