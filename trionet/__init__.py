@@ -80,12 +80,15 @@ from trionet.kernel.service import Service as Service
 from trionet.kernel.spec import Spec as Spec
 from trionet.kernel.spec import spec as spec
 from trionet.kernel.statistics import HandlerStatistics as HandlerStatistics
+from trionet.kernel.statistics import LinkReport as LinkReport
 from trionet.kernel.statistics import NodeStatistics as NodeStatistics
+from trionet.kernel.statistics import Sample as Sample
 from trionet.kernel.statistics import ServiceStatistics as ServiceStatistics
 from trionet.kernel.stream import BoundStream as BoundStream
 from trionet.kernel.stream import Stream as Stream
 from trionet.kernel.stream import stream as stream
 from trionet.kernel.supervise import Restart as Restart
+from trionet.kernel.tapping import MessageEvent as MessageEvent
 from trionet.kernel.watch import Exit as Exit
 from trionet.kernel.watch import Watch as Watch
 from trionet.logs import ServiceFilter as ServiceFilter
@@ -118,10 +121,12 @@ __all__ = [
     "HarborTaken",
     "InternalError",
     "Leaving",
+    "LinkReport",
     "LogConfig",
     "MasterBack",
     "MasterLost",
     "MasterUnreachable",
+    "MessageEvent",
     "NameAdded",
     "NameRemoved",
     "NameTaken",
@@ -142,6 +147,7 @@ __all__ = [
     "Reply",
     "RequestInfo",
     "Restart",
+    "Sample",
     "Selection",
     "Service",
     "ServiceBusy",

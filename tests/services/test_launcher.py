@@ -205,7 +205,7 @@ async def test_services_are_listed_and_measured() -> None:
 
 
 async def test_many_services_are_listed_in_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("launcher", "remote_node"):
+    for module in ("inspection", "remote_inspection"):
         monkeypatch.setattr(f"trionet.services.{module}.MOST_LISTED", 3)
     async with open_cluster(2, config=CONFIG) as cluster:
         _, two = await put_up(cluster)

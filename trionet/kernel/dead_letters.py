@@ -13,6 +13,7 @@ import trio
 
 from trionet.errors import printable
 from trionet.handle import Handle
+from trionet.message import value
 
 if TYPE_CHECKING:
     from trionet.kernel.request import Request
@@ -23,6 +24,7 @@ SUBSCRIBER_BUFFER: Final = 1000
 _log = logging.getLogger("trionet.dead_letters")
 
 
+@value(name="trionet.DeadLetter", unknown="drop")
 @attrs.frozen
 class DeadLetter:
     """A one-way message that did not arrive, or whose fate is unknown.

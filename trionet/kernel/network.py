@@ -15,6 +15,7 @@ import trio
 
 from trionet.cluster_events import ClusterEvent
 from trionet.handle import Handle
+from trionet.kernel.statistics import LinkReport
 from trionet.kernel.watch import Exit
 
 if TYPE_CHECKING:
@@ -63,6 +64,9 @@ class Cluster(Protocol):
 
     def linked(self) -> tuple[int, ...]:
         """The harbor ids of the nodes to which there is a link, sorted."""
+
+    def links(self) -> tuple[LinkReport, ...]:
+        """Measure the links to other nodes, sorted by harbor id."""
 
     async def wait_connected(self, harbor: int) -> None:
         """Wait until there is a link to another node.

@@ -18,6 +18,7 @@ from trionet.handle import Handle
 from trionet.kernel.event_streams import EventStreams
 from trionet.kernel.names import NameTable
 from trionet.kernel.network import Outgoing
+from trionet.kernel.statistics import LinkReport
 from trionet.kernel.watch import Exit
 
 if TYPE_CHECKING:
@@ -122,6 +123,10 @@ class SingleNode:
 
     def linked(self) -> tuple[int, ...]:
         """There are no links."""
+        return ()
+
+    def links(self) -> tuple[LinkReport, ...]:
+        """There are none."""
         return ()
 
     async def wait_connected(self, harbor: int) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import traceback
 from collections.abc import AsyncGenerator, Coroutine, Iterator
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import attrs
+import trio
 
 from trionet.handle import Handle
 from trionet.kernel.request import Request, State
@@ -28,6 +29,7 @@ class HandlerStatistics:
         since: when it first waited for something, on the clock of ``trio.current_time()``.
         abandoned: whether nobody waits for it any more.
         stack: where it waits: one line a frame, outermost first.
+        age: seconds since then.
     """
 
     command: str
@@ -35,6 +37,7 @@ class HandlerStatistics:
     since: float
     abandoned: bool
     stack: tuple[str, ...]
+    age: float = attrs.field(default=0.0, eq=False)
 
 
 @value(name="trionet.ServiceStatistics", unknown="drop")
@@ -101,6 +104,59 @@ class NodeStatistics:
     stalls: int
 
 
+@value(name="trionet.LinkReport", unknown="drop")
+@attrs.frozen
+class LinkReport:
+    """The link to another node, measured.
+
+    Args:
+        harbor: the harbor id of the other node.
+        address: where it listens.
+        sent: calls and sends that went onto the wire.
+        unacknowledged: how many of them the other node has not acknowledged.
+        arrived: calls and sends that came.
+        calls: calls to the other node that have no outcome yet.
+        serving: calls of the other node that have no answer yet.
+        waiting: messages that wait for room in a window.
+        pending_bytes: bytes that wait for the socket.
+        bytes_sent: bytes that were written.
+        bytes_received: bytes that were read.
+        silent: seconds since something came.
+    """
+
+    harbor: int
+    address: str
+    sent: int
+    unacknowledged: int
+    arrived: int
+    calls: int
+    serving: int
+    waiting: int
+    pending_bytes: int
+    bytes_sent: int
+    bytes_received: int
+    silent: float
+
+
+class Sample(NamedTuple):
+    """What changes most of a service, cheap enough to be read of all of them every second.
+
+    Args:
+        messages: messages handled since it started.
+        cpu_time: seconds that its handlers held the event loop.
+        inbox: messages in its inbox.
+    """
+
+    messages: int
+    cpu_time: float
+    inbox: int
+
+
+def sample(actor: Actor) -> Sample:
+    """Measure what changes most."""
+    return Sample(actor.messages, actor.cpu_time, actor.inbox.size)
+
+
 def measure(actor: Actor) -> ServiceStatistics:
     """Measure one service."""
     cls = actor.spec.cls
@@ -127,6 +183,7 @@ def _handler(request: Request) -> HandlerStatistics:
         request.since,
         request.is_abandoned(),
         tuple(stack_of(request.body())),
+        trio.current_time() - request.since,
     )
 
 

@@ -28,6 +28,7 @@ from trionet.kernel.feed import Feed
 from trionet.kernel.network import Outgoing
 from trionet.kernel.reference import make_reference
 from trionet.kernel.service import SERVICE_CLASSES
+from trionet.kernel.statistics import LinkReport
 from trionet.kernel.watch import Exit
 from trionet.net.asks import Asks
 from trionet.net.desk import KILL, NODE_ID, STOP
@@ -443,6 +444,12 @@ class Harbor:
     def linked(self) -> tuple[int, ...]:
         """The harbor ids of the nodes to which there is a link, sorted."""
         return tuple(sorted(harbor for harbor, link in self._links.open.items() if link.peer.is_open))
+
+    def links(self) -> tuple[LinkReport, ...]:
+        """Measure the links to other nodes, sorted by harbor id."""
+        addresses = self.nodes()
+        peers = sorted(self._links.peers(), key=lambda peer: peer.harbor)
+        return tuple(peer.report(addresses.get(peer.harbor, "")) for peer in peers)
 
     async def wait_connected(self, harbor: int) -> None:
         """Wait until there is a link to another node.

@@ -18,6 +18,7 @@ from trionet.handle import Handle
 from trionet.kernel.context import current_actor
 from trionet.kernel.network import Outgoing
 from trionet.kernel.request import Request
+from trionet.kernel.statistics import LinkReport
 from trionet.kernel.watch import Exit, Reason
 from trionet.net.desk import NODE_ID, UNDELIVERED, Chain, Hops, NodeDesk
 from trionet.net.failures import decode_failure, encode_failure
@@ -114,6 +115,24 @@ class Peer:
     def describe(self) -> str:
         """Who it is, for error texts and logs."""
         return f"harbor {self.harbor}"
+
+    def report(self, address: str) -> LinkReport:
+        """Measure the link to it; ``address`` is where it listens."""
+        link, pump = self.link.statistics(), self._pump
+        return LinkReport(
+            harbor=self.harbor,
+            address=address,
+            sent=link.sent,
+            unacknowledged=link.sent - link.acknowledged,
+            arrived=link.arrived,
+            calls=link.calls,
+            serving=link.serving,
+            waiting=sum(map(len, self._lines.values())),
+            pending_bytes=link.pending_bytes,
+            bytes_sent=pump.bytes_sent,
+            bytes_received=pump.bytes_received,
+            silent=trio.current_time() - link.heard,
+        )
 
     async def run(self) -> str:
         """Serve the link until it ends, and tell everybody who waits on it; returns the reason.

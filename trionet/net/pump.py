@@ -56,6 +56,8 @@ class Pump:
     Attributes:
         link: the machine; call :meth:`kick` after each use that may queue something.
         fates: what became of everything that was under way when the link ended, also by cancellation.
+        bytes_sent: bytes that were written.
+        bytes_received: bytes that were read.
     """
 
     def __init__(
@@ -82,6 +84,8 @@ class Pump:
         self._finishing: str | None = None
         self._over = trio.Event()
         self.fates: LinkFates | None = None
+        self.bytes_sent: int = 0
+        self.bytes_received: int = 0
 
     @property
     def reason(self) -> str:
@@ -155,6 +159,7 @@ class Pump:
                 if not data:
                     self.end(self.link.receive_eof())
                     return
+                self.bytes_received += len(data)
                 began = trio.current_time()
                 self._take(bytes(data))
                 spent = trio.current_time() - began
@@ -194,6 +199,7 @@ class Pump:
                 data = self.link.data_to_send(trio.current_time())
                 if data:
                     await self._send(data)
+                    self.bytes_sent += len(data)
                     self._drained()
                     self._set_timer()
                 elif self._finishing is not None:

@@ -4,11 +4,25 @@ Duty: what many back ends need and nobody wants to write again.
 May import: trionet.
 """
 
+from trionet.services.inspection import NoSuchLevel as NoSuchLevel
 from trionet.services.launcher import Launcher as Launcher
 from trionet.services.launcher import LaunchRefused as LaunchRefused
+from trionet.services.measures import Collected as Collected
+from trionet.services.measures import MemoryStatistics as MemoryStatistics
+from trionet.services.measures import NodeLoad as NodeLoad
+from trionet.services.measures import ServiceLoad as ServiceLoad
 from trionet.services.remote_node import RemoteNode as RemoteNode
 
-__all__ = ["LaunchRefused", "Launcher", "RemoteNode"]
+__all__ = [
+    "Collected",
+    "LaunchRefused",
+    "Launcher",
+    "MemoryStatistics",
+    "NoSuchLevel",
+    "NodeLoad",
+    "RemoteNode",
+    "ServiceLoad",
+]
 
 
 def _claim_public_names() -> None:

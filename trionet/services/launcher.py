@@ -1,44 +1,23 @@
-"""The launcher: starts, lists, measures and ends the services of its node, for other nodes and the console.
+"""The launcher: starts and ends the services of its node, and looks at them, for other nodes and the console.
 
 Duty: the service that stands on every node of ``trionet run``; who uses it has :class:`RemoteNode`.
-May import: trionet.
+May import: trionet and the inspection.
 """
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Mapping
-from contextlib import suppress
 from fnmatch import fnmatchcase
 from math import inf
 from typing import Any, Final
 
-import attrs
-import trio
-
-from trionet import (
-    Handle,
-    NodeStatistics,
-    NoSuchCommand,
-    Restart,
-    Service,
-    ServiceStatistics,
-    Spec,
-    TrionetError,
-    command,
-    find_class,
-    spec,
-    value,
-)
+from trionet import Handle, Restart, Spec, TrionetError, command, find_class, spec, value
+from trionet.services.inspection import Inspection
 
 #: The launcher of this node.
 LAUNCHER: Final = ".launcher"
 #: The group of all launchers of the cluster.
 LAUNCHERS: Final = "trionet.launcher"
-#: Services that are listed at once; more would make too large a message.
-MOST_LISTED: Final = 1_000
-#: A command that no service can have: its refusal has gone the way of every message.
-_NO_COMMAND: Final = ".ping"
 
 
 @value(name="trionet.LaunchRefused")
@@ -46,7 +25,7 @@ class LaunchRefused(TrionetError):
     """The node does not allow that class to be started from elsewhere, or its arguments do not fit."""
 
 
-class Launcher(Service):
+class Launcher(Inspection):
     """What other nodes and the console may do with the services of a node.
 
     ``trionet run`` and :func:`trionet.run` start it on every node of a cluster, as ``.launcher``.  A program
@@ -133,51 +112,3 @@ class Launcher(Service):
         Cancellation, Args: as :meth:`stop_service`.
         """
         await self.node.kill(target)
-
-    # looking
-
-    @command
-    def services(self, after: int = 0, most: int = MOST_LISTED) -> tuple[ServiceStatistics, ...]:
-        """Measure services of the node, those with the smallest local ids; without their running handlers.
-
-        Args:
-            after: only those with a larger local id.
-            most: how many, at most 1,000.
-        """
-        later = (handle for handle in self.node.services() if handle.local > after)
-        listed = heapq.nsmallest(min(most, MOST_LISTED), later)
-        return tuple(attrs.evolve(self.node.service_statistics(each), handlers=()) for each in listed)
-
-    @command
-    def stat(self, target: Any) -> ServiceStatistics:
-        """Measure one service of the node."""
-        return self.node.service_statistics(target)
-
-    @command
-    def node_stat(self) -> NodeStatistics:
-        """Measure the node."""
-        return self.node.statistics()
-
-    @command
-    def names(self) -> dict[str, Handle]:
-        """All names that the node knows, local ones first."""
-        return self.node.names()
-
-    @command
-    def info(self, target: Any) -> Any:
-        """What a service of the node tells of itself; see :meth:`trionet.Service.debug_info`."""
-        return self.node.service_info(target)
-
-    @command
-    async def ping(self, target: Any) -> float:
-        """Send a message the way of all messages to a service: through its inbox, to a free slot.
-
-        Cancellation: nothing is left.
-
-        Returns:
-            The seconds that it took.
-        """
-        began = trio.current_time()
-        with suppress(NoSuchCommand):
-            await self.call(target, _NO_COMMAND)
-        return trio.current_time() - began

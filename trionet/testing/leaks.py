@@ -57,6 +57,7 @@ def find_leaks(node: Node) -> tuple[str, ...]:
         *_deadlines(node),
         *_waits(node),
         *("a subscriber of dead letters" for _ in node.dead_letters._subscribers),
+        *(f"somebody who looks at the messages of {handle}" for handle in node.taps),
     )
 
 

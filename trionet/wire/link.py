@@ -296,6 +296,7 @@ class Link(LinkMessages):
             watches=len(self._sender.watches),
             watched=len(self._watched),
             lanes=len(self._outbox.lanes.by_pair),
+            heard=self._times.received,
         )
 
     def _happened(self, event: LinkEvent) -> None:

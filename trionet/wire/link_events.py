@@ -314,6 +314,7 @@ class LinkStatistics:
         watches: watches of this side.
         watched: watches of the peer.
         lanes: pairs of services that wait for a large message.
+        heard: when bytes last came.
     """
 
     pending_bytes: int
@@ -325,3 +326,4 @@ class LinkStatistics:
     watches: int
     watched: int
     lanes: int
+    heard: float
