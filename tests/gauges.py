@@ -11,7 +11,7 @@ from types import FrameType
 import attrs
 import trio
 
-from trionet.testing.network import SimulatedStream
+from trionet.testing.network import _Pipe
 from trionet.wire.framing import FrameBuffer
 from trionet.wire.records import TAG_SIZE
 
@@ -129,14 +129,14 @@ class Traffic:
 def traffic() -> Iterator[Traffic]:
     """Count what is written to simulated links that are open."""
     seen = Traffic()
-    send_all = SimulatedStream.send_all
+    append = _Pipe._append
 
-    async def count(self: SimulatedStream, data: bytes | bytearray | memoryview) -> None:
-        seen.wrote(bytes(data))
-        await send_all(self, data)
+    def count(self: _Pipe, data: bytes) -> None:
+        seen.wrote(data)
+        append(self, data)
 
-    SimulatedStream.send_all = count  # type: ignore[method-assign]
+    _Pipe._append = count  # type: ignore[method-assign]
     try:
         yield seen
     finally:
-        SimulatedStream.send_all = send_all  # type: ignore[method-assign]
+        _Pipe._append = append  # type: ignore[method-assign]

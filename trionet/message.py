@@ -39,6 +39,7 @@ MOST_STEPS: Final = 100
 _SMALL_INT: Final = 1 << 62
 _SMALL_TEXT: Final = 1024
 _FEW: Final = 8
+_TEXTS: Final = frozenset({str, bytes})
 _ATOMS: Final = frozenset({NoneType, bool, float})
 
 
@@ -425,7 +426,7 @@ def weighed_snapshot(
 
 def weight_of_plain(item: Any) -> int:
     """The weight of what :func:`is_plain` tells to be plain."""
-    return ITEM_WEIGHT + len(item) if type(item) is str else ITEM_WEIGHT
+    return ITEM_WEIGHT + len(item) if type(item) in _TEXTS else ITEM_WEIGHT
 
 
 def is_plain(item: Any) -> bool:
@@ -435,6 +436,8 @@ def is_plain(item: Any) -> bool:
         return bool(-_SMALL_INT < item < _SMALL_INT)
     if kind is str:
         return bool(len(item) < _SMALL_TEXT and item.isascii())
+    if kind is bytes:
+        return len(item) < _SMALL_TEXT
     return kind in _ATOMS
 
 

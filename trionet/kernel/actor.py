@@ -22,7 +22,7 @@ import trio
 from trionet.errors import InternalError, NameTaken, ServiceExited, StartFailed, text_of
 from trionet.handle import Handle
 from trionet.kernel.context import current_actor
-from trionet.kernel.dispatch import Worker
+from trionet.kernel.dispatch import Worker, rest
 from trionet.kernel.inbox import Inbox
 from trionet.kernel.outcomes import HandlerEnds, split_cancelled
 from trionet.kernel.request import Cut
@@ -189,6 +189,9 @@ class Actor(HandlerEnds):
                 nursery.cancel_scope.cancel()
             try:
                 await self._set_up()
+                if not self.inbox.size:  # what never gets a message has no use for more
+                    self.leading = False
+                    await rest(self)
                 await work(self, permanent=True)
             finally:
                 self.close()

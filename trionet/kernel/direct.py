@@ -98,7 +98,7 @@ def may_nest(command: Declaration, parent: Request | None) -> bool:
     return not command.is_async or not isinstance(parent, DirectCall) or parent.nested < MOST_NESTED
 
 
-def run_here(request: DirectCall, command: Declaration) -> None:
+def run_here(request: Request, command: Declaration) -> None:
     """Run the handler of a plain function in the current task."""
     node = request.target.node
     began = node.stopwatch()

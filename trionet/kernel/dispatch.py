@@ -63,7 +63,7 @@ class Worker:
         while leads or self._may_rest():
             with self.scope:
                 if not leads:
-                    await self._rest()
+                    await rest(self.actor)
                 leads = await self._lead()
             self.scope = trio.CancelScope()
 
@@ -80,7 +80,7 @@ class Worker:
                 actor.leading = False
                 if not self._may_rest():
                     return False
-                await self._rest()
+                await rest(actor)
                 began = stopwatch()
                 handled, pause_at = 0, began + FAIR_SECONDS
                 continue
@@ -114,20 +114,25 @@ class Worker:
     def _may_rest(self) -> bool:
         return self.permanent or len(self.actor.resting) < MOST_RESTING
 
-    async def _rest(self) -> None:
-        """Wait until there is something to lead."""
-        resting = self.actor.resting
-
-        def abort(_: object) -> trio.lowlevel.Abort:
-            resting.remove(self.task)
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        resting.append(self.task)
-        await trio.lowlevel.wait_task_rescheduled(abort)
-
     async def _stay_with(self, request: Request, trap: object) -> None:
         """Drive a handler that has blocked until it ends."""
         request.since = trio.current_time()
         await go_on(request, trap)
         if request.cut is Cut.STOP:
             await trio.lowlevel.checkpoint_if_cancelled()
+
+
+async def rest(actor: Actor) -> None:
+    """Wait until there is something to lead.
+
+    Cancellation: as usual.
+    """
+    resting = actor.resting
+    task = trio.lowlevel.current_task()
+
+    def abort(_: object) -> trio.lowlevel.Abort:
+        resting.remove(task)
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    resting.append(task)
+    await trio.lowlevel.wait_task_rescheduled(abort)

@@ -15,7 +15,6 @@ nothing can be taken, until it comes to the front or too many of its kind are th
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
 from contextlib import suppress
 
 import trio
@@ -40,8 +39,6 @@ class Inbox:
 
     __slots__ = (
         "_line",
-        "_pop",
-        "_push",
         "_receive",
         "_send",
         "_withdrawn",
@@ -53,8 +50,6 @@ class Inbox:
 
     def __init__(self, limit: int) -> None:
         self._send, self._receive = trio.open_memory_channel[Request](float("inf"))
-        self._push: Callable[[Request], None] = self._send.send_nowait
-        self._pop: Callable[[], Request] = self._receive.receive_nowait
         self._line: OrderedDict[Request, None] | None = None
         self.limit: int = limit
         self.size: int = 0
@@ -74,7 +69,7 @@ class Inbox:
     def put(self, request: Request) -> None:
         """Take a message without regard to the bound."""
         self.size += 1
-        self._push(request)
+        self._send.send_nowait(request)
 
     def stand_in_line(self, request: Request) -> None:
         """Let a message wait for room; it is told by ``request.admitted()``."""
@@ -101,7 +96,7 @@ class Inbox:
     def take(self) -> Request | None:
         """Take the next message that nobody has withdrawn, or None when the inbox is empty."""
         while self.size:
-            request = self._pop()
+            request = self._receive.receive_nowait()
             if request.state is State.QUEUED:
                 self.size -= 1
                 if request.from_link or self._line:
@@ -135,14 +130,14 @@ class Inbox:
     def _sift(self) -> None:
         """Be rid of the withdrawn messages."""
         for request in self._empty():
-            self._push(request)
+            self._send.send_nowait(request)
 
     def _empty(self) -> list[Request]:
         """Empty the channel; return what nobody has withdrawn, in order."""
         found: list[Request] = []
         with suppress(trio.WouldBlock):
             while True:
-                request = self._pop()
+                request = self._receive.receive_nowait()
                 if request.state is State.QUEUED:
                     found.append(request)
                 else:

@@ -16,6 +16,8 @@ from trionet.cluster_config import ClusterConfig
 from trionet.errors import BadMessage, CallError, NodeDown, NoSuchService, ServiceBusy, ServiceExited
 from trionet.handle import Handle
 from trionet.kernel.context import current_actor
+from trionet.kernel.direct import run_here
+from trionet.kernel.messaging import SLICE
 from trionet.kernel.network import Outgoing
 from trionet.kernel.request import Request
 from trionet.kernel.statistics import LinkReport
@@ -68,6 +70,8 @@ class Peer:
         self.cancel_grace: float = config.cancel_grace
         self.codec: Codec = Codec(node.limits, make_reference)
         self.is_open: bool = False
+        self._batch = 0
+        self._slice_ends = 0.0
         self._opened = opened
         self._pending_limit = config.pending_bytes
         self._lines: dict[int, OrderedDict[Outbound, None]] = {}
@@ -199,7 +203,7 @@ class Peer:
         Raises:
             BadMessage: if they are too large.
         """
-        return self.codec.encode([list(message.args), message.kwargs])
+        return self.codec.encode_arguments(message.args, message.kwargs)
 
     def encode_trace(self, trace: int) -> bytes:
         """Write the id of a trace."""
@@ -219,7 +223,10 @@ class Peer:
         line = self._lines.get(target)
         if line is None and self.has_room(target, len(outbound.payload)):
             self._transmit(outbound)
-            self._pump.kick()
+            if self.link.calls == 1 and isinstance(outbound, OutboundCall):
+                self._pump.write()  # nobody is about to join it
+            else:
+                self._pump.kick()
             return True
         self._lines.setdefault(target, OrderedDict())[outbound] = None
         return False
@@ -401,11 +408,15 @@ class Peer:
             request = InboundCall(self, event.source, actor, event.command, trace, len(event.payload))
             request.begin(event.session, trio.current_time() + event.remaining)
             request.args, request.kwargs, request.checks = args, kwargs, checks
-            self.serve(event.session, request)
+            if self._runs_here(request):
+                self._serving[event.session] = request
+                self._run_here(request)
+            else:
+                self.serve(event.session, request)
         except CallError as error:
             self.refuse(event.session, event.target, len(event.payload), error)
         else:
-            if request.watches_time:
+            if request.watches_time and request.is_open():
                 self.node.deadlines.add(request)
         finally:
             self.link.delivered()
@@ -437,7 +448,10 @@ class Peer:
             trace = int.from_bytes(event.trace[:8], "big")
             request = InboundSend(self, event.source, actor, event.command, trace, len(event.payload))
             request.args, request.kwargs, request.checks = args, kwargs, checks
-            self._accept(request)
+            if self._runs_here(request):
+                self._run_here(request)
+            else:
+                self._accept(request)
         except CallError as error:
             self.link.consumed(event.target, 1, len(event.payload))
             if event.target != NODE_ID:
@@ -445,6 +459,23 @@ class Peer:
                 self.report_undelivered(event.source, target, event.command, str(error))
         finally:
             self.link.delivered()
+
+    def _runs_here(self, request: InboundSend) -> bool:
+        """Tell whether the link's own task may run the handler, which neither waits nor is to wait (C2, C7).
+
+        It does so for as long as a caller may go on without letting others run, and never with validators.
+        """
+        declared = request.target.commands.get(request.command)
+        if declared is None or not declared.inline or declared.is_async or request.checks:
+            return False
+        now = self.node.stopwatch()
+        if self._batch != self._pump.batch:
+            self._batch, self._slice_ends = self._pump.batch, now + SLICE
+        return now < self._slice_ends and request.target.is_idle()
+
+    def _run_here(self, request: InboundSend) -> None:
+        request.left_inbox()
+        run_here(request, request.target.commands[request.command])
 
     def arguments(self, payload: bytes) -> tuple[tuple[Any, ...], dict[str, Any], list[object]]:
         """Read the arguments of a message, and the instances in them that have validators.
@@ -456,7 +487,7 @@ class Peer:
         if not (isinstance(content, list) and len(content) == 2 and isinstance(content[0], list)):
             raise BadMessage("the arguments are no pair of list and dict", executed=False)
         args, kwargs = content
-        if not isinstance(kwargs, dict) or not all(isinstance(key, str) for key in kwargs):
+        if not isinstance(kwargs, dict) or (kwargs and not all(isinstance(key, str) for key in kwargs)):
             raise BadMessage("the arguments by name are no dict with keys of str", executed=False)
         return tuple(args), kwargs, checks
 

@@ -8,6 +8,10 @@ read takes no more than half of this node's time.  One task writes: it takes all
 ``send_all`` of it, so what is handed over while it writes is joined.  One task sleeps until the machine's
 next deadline.  The first of them that ends ends the link, and :meth:`Pump.run` returns the reason.
 
+A change of tasks can be saved while the writer has nothing to do: the reader writes what came of the frames
+that it has handled, and a caller whom nobody is about to join its call, as far as the socket takes it now;
+the writer does the rest.
+
 The end in order.  Who finishes says a last goodbye, and waits for the acknowledgement of what it sent: the
 other end answers with that and a last goodbye of its own.  A write that fails may be late to a peer that has
 already said all this; so the reader reads to the end of the stream first.
@@ -55,6 +59,7 @@ class Pump:
 
     Attributes:
         link: the machine; call :meth:`kick` after each use that may queue something.
+        batch: how often bytes have come.
         fates: what became of everything that was under way when the link ended, also by cancellation.
         bytes_sent: bytes that were written.
         bytes_received: bytes that were read.
@@ -72,6 +77,9 @@ class Pump:
     ) -> None:
         self.link: Link = Link(agreement, settings, trio.current_time())
         self._stream = connection.stream
+        self._write_now = connection.write_now
+        self._rest: bytes = b""
+        self._reading = False
         self._patience = settings.heartbeat_timeout
         self._handle = handle
         self._drained = drained
@@ -81,6 +89,7 @@ class Pump:
         self._timer = trio.CancelScope()
         self._scope = trio.CancelScope()
         self._reason: str | None = None
+        self.batch: int = 0
         self._finishing: str | None = None
         self._over = trio.Event()
         self.fates: LinkFates | None = None
@@ -115,9 +124,26 @@ class Pump:
         return self._reason
 
     def kick(self) -> None:
-        """Have written what is queued."""
-        if self._writer is not None and self.link.sendable:
+        """Have written what is queued, by the writer, or by the reader who is about to do it."""
+        if self._writer is not None and not self._reading and self.link.sendable:
             self.rouse()
+
+    def write(self) -> None:
+        """Write what is queued at once, as far as the socket takes it; the writer does the rest."""
+        if self._writer is None or self._finishing is not None:
+            self.kick()
+            return
+        self._gather()
+        if not self.link.sendable:
+            return
+        data = self.link.data_to_send(trio.current_time())
+        written = self._write_now(data) if len(data) <= WRITE_SIZE else 0
+        if written < len(data):
+            self._rest = data[written:]
+            self.rouse()
+        else:
+            self._drained()
+            self.kick()  # of large messages, a flush takes some chunks only
 
     def rouse(self) -> None:
         """Have gathered, and then written, what waits for the link to write."""
@@ -169,6 +195,8 @@ class Pump:
             self.end(f"the connection was lost: {error.__cause__ or error}")
 
     def _take(self, data: bytes) -> None:
+        self._reading = True
+        self.batch += 1
         try:
             self.link.receive_data(data, trio.current_time())
         except ProtocolError as error:
@@ -176,7 +204,9 @@ class Pump:
             self.end(f"the peer broke the protocol: {error}")
         else:
             self._take_events()
-            self.kick()
+        finally:
+            self._reading = False
+        self.write()
 
     def _take_events(self) -> None:
         for event in self.link.events():
@@ -195,13 +225,14 @@ class Pump:
     async def _write(self) -> None:
         try:
             while True:
-                self._gather()
-                data = self.link.data_to_send(trio.current_time())
+                data, self._rest = self._rest, b""
+                if not data:
+                    self._gather()
+                    data = self.link.data_to_send(trio.current_time())
                 if data:
                     await self._send(data)
                     self.bytes_sent += len(data)
                     self._drained()
-                    self._set_timer()
                 elif self._finishing is not None:
                     if self._awaits_acknowledgement():
                         await self._until_read()

@@ -9,6 +9,7 @@ import hashlib
 import os
 import ssl
 import stat
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -28,12 +29,25 @@ class Connection:
         is_safe: whether nobody in between can change bytes, so that records need no MAC.
         binding: digest of the accepting end's TLS certificate; empty outside TLS.
         remote: who is at the other end, for logs.
+        write_now: writes what the stream takes without waiting, and tells how many bytes that were; only for
+            who is alone in writing.  What has failed shows at the next ordinary write.
     """
 
     stream: trio.abc.Stream
     is_safe: bool
     binding: bytes
     remote: str
+    write_now: Callable[[bytes], int] = lambda _: 0
+
+
+def _writes_now(stream: trio.SocketStream) -> Callable[[bytes], int]:
+    def write_now(data: bytes) -> int:
+        try:
+            return os.write(stream.socket.fileno(), data)
+        except OSError:
+            return 0
+
+    return write_now
 
 
 class TlsRefused(OSError):
@@ -129,7 +143,7 @@ class Sockets:
         path = unix_path(address)
         if path is not None:
             stream = await trio.open_unix_socket(path)
-            return Connection(stream, True, b"", address)
+            return Connection(stream, True, b"", address, _writes_now(stream))
         host, port = split_address(address)
         tcp = await trio.open_tcp_stream(host, port)
         if tcp.socket.getsockname() == tcp.socket.getpeername():
@@ -137,7 +151,7 @@ class Sockets:
             await trio.aclose_forcefully(tcp)
             raise ConnectionRefusedError(f"nobody listens at {address}")
         if self._tls is None:
-            return Connection(tcp, _is_loopback(tcp), b"", address)
+            return Connection(tcp, _is_loopback(tcp), b"", address, _writes_now(tcp))
         try:
             secure = trio.SSLStream(tcp, self._tls.client, server_hostname=host)
             await secure.do_handshake()
@@ -184,7 +198,7 @@ class _TcpListener:
         stream = await self._listener.accept()
         remote = _peer_name(stream)
         if self._tls is None:
-            return Connection(stream, _is_loopback(stream), b"", remote)
+            return Connection(stream, _is_loopback(stream), b"", remote, _writes_now(stream))
         secure = trio.SSLStream(stream, self._tls.server, server_side=True)
         return Connection(secure, True, self._tls.binding, remote)
 
@@ -215,7 +229,8 @@ class _UnixListener:
         return cls(trio.SocketListener(sock), path)
 
     async def accept(self) -> Connection:
-        return Connection(await self._listener.accept(), True, b"", self.address)
+        stream = await self._listener.accept()
+        return Connection(stream, True, b"", self.address, _writes_now(stream))
 
     async def aclose(self) -> None:
         with suppress(OSError):

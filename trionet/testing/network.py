@@ -54,14 +54,28 @@ class _Pipe:
     async def put(self, data: bytes) -> None:
         """Send; waits while too much is on its way."""
         await trio.lowlevel.checkpoint()
-        while True:
-            if self.ended or self.writer_gone:
-                raise trio.ClosedResourceError
-            if self.reader_gone and not self.network.is_cut(self.target, self.source):
-                raise trio.BrokenResourceError("the other end is gone")
-            if self.size < PIPE_SIZE:
-                break
+        while not self._takes_some():
             await self.change.wait()
+        self._append(data)
+
+    def put_now(self, data: bytes) -> int:
+        """Send without waiting; returns how many bytes."""
+        try:
+            if not self._takes_some():
+                return 0
+        except (trio.ClosedResourceError, trio.BrokenResourceError):
+            return 0
+        self._append(data)
+        return len(data)
+
+    def _takes_some(self) -> bool:
+        if self.ended or self.writer_gone:
+            raise trio.ClosedResourceError
+        if self.reader_gone and not self.network.is_cut(self.target, self.source):
+            raise trio.BrokenResourceError("the other end is gone")
+        return self.size < PIPE_SIZE
+
+    def _append(self, data: bytes) -> None:
         arrival = max(self.last_arrival, trio.current_time() + self.network.draw_latency())
         self.last_arrival = arrival
         self.pieces.append((arrival, data))
@@ -115,6 +129,10 @@ class SimulatedStream(trio.abc.Stream):
         if self._closed:
             raise trio.ClosedResourceError
         await self._outgoing.put(bytes(data))
+
+    def send_now(self, data: bytes) -> int:
+        """Send without waiting; returns how many bytes."""
+        return 0 if self._closed else self._outgoing.put_now(data)
 
     async def wait_send_all_might_not_block(self) -> None:
         """Return at once; :meth:`send_all` waits itself."""
@@ -205,8 +223,8 @@ class SimulatedHost:
         there, back = _Pipe(self.network, self.name, target), _Pipe(self.network, target, self.name)
         near = SimulatedStream(self, back, there)
         far = SimulatedStream(self.network.hosts[target], there, back)
-        listener.arrive(Connection(far, False, b"", self.name))
-        return Connection(near, False, b"", address)
+        listener.arrive(Connection(far, False, b"", self.name, far.send_now))
+        return Connection(near, False, b"", address, near.send_now)
 
     async def listen(self, address: str) -> SimulatedListener:
         """Listen at an address of this host.

@@ -133,6 +133,18 @@ class Codec:
             raise BadMessage(f"{len(body)} bytes when encoded, more than {self.max_bytes}")
         return body
 
+    def encode_arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+        """Write the arguments of a message: the array of those by position and those by name.
+
+        Raises:
+            BadMessage: as :meth:`encode` does.
+        """
+        content = [list(args), kwargs]
+        if kwargs or not ATOMS.issuperset(map(type, args)):
+            return self.encode(content)
+        body = self._encoder.encode_to_bytes(content)  # nothing in it needs a tag
+        return body if len(body) <= self.max_bytes else self.encode(content)
+
     def decode(self, data: bytes | bytearray | memoryview) -> tuple[Any, list[object]]:
         """Read one value, whoever wrote it.
 

@@ -113,6 +113,11 @@ class Link(LinkMessages):
         return self._outbox.queued
 
     @property
+    def calls(self) -> int:
+        """Calls and streams of this side that have no outcome yet."""
+        return len(self._sender.calls)
+
+    @property
     def sendable(self) -> bool:
         """Whether :meth:`data_to_send` has something that should not wait."""
         if self._closed is not None or self._final_sent:
