@@ -17,7 +17,7 @@ async def check_starts(node: Node) -> None:
     assert_type(await two.launch("shop:Counter", (1,), {"name": "c"}, interface=CounterApi), CounterApi)
     assert_type(await two.launch("shop:Counter", (1,)), Any)
     await two.start(Counter)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    await two.launch(Counter)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    await two.launch(Counter)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
 
 
 async def check_looking(node: Node, counter: Counter) -> None:
