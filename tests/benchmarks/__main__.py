@@ -22,6 +22,7 @@ from tests.benchmarks.speed.measure import measure
 from tests.benchmarks.speed.results import Results
 from tests.benchmarks.speed.workload import Workload
 from tests.benchmarks.speed.workloads import WORKLOADS
+from tests.benchmarks.unique import bad_minute
 
 _ROWS = (("memory", "KiB each", 1 / 1024), ("start", "s", 1.0), ("messages", "s", 1.0), ("stop", "s", 1.0))
 #: Columns of a table that is not written to a terminal.
@@ -51,6 +52,8 @@ def _lines(console: Console, chosen: argparse.Namespace) -> None:
     with console.status("running"):
         if chosen.what == "failures":
             lines = trio.run(kill_and_freeze)
+        elif chosen.what == "unique":
+            lines = trio.run(bad_minute, chosen.seconds, chosen.seed)
         elif chosen.what == "cancel":
             lines = trio.run(cancel_across)
         elif chosen.what == "streams":
@@ -115,6 +118,10 @@ def _parser() -> argparse.ArgumentParser:
     kinds.add_parser("cancel", help="a cancellation that crosses two nodes").set_defaults(run=_lines)
     kind = kinds.add_parser("streams", help="a stream of a million items between two processes")
     kind.add_argument("--items", type=int, default=1_000_000, help="how many [%(default)s]")
+    kind.set_defaults(run=_lines)
+    kind = kinds.add_parser("unique", help="a unique service whose node is killed and frozen again and again")
+    kind.add_argument("--seconds", type=float, default=60.0, help="how long [%(default)s]")
+    kind.add_argument("--seed", type=int, default=1, help="what the faults follow from [%(default)s]")
     kind.set_defaults(run=_lines)
     kind = kinds.add_parser("join", help="many processes join one cluster")
     kind.add_argument("--processes", type=int, default=64, help="how many [%(default)s]")

@@ -6,7 +6,7 @@ from typing import Any, assert_type
 
 from tests.typing.shop import Clock, Counter, CounterApi
 from trionet import Handle, Node, NodeStatistics, Restart, ServiceStatistics, spec
-from trionet.services import RemoteNode
+from trionet.services import RemoteNode, query, unique
 
 
 async def check_starts(node: Node) -> None:
@@ -30,3 +30,13 @@ async def check_looking(node: Node, counter: Counter) -> None:
     assert_type(await two.ping(".c"), float)
     assert_type(await two.stop(counter), None)
     assert_type(node.handle_of(counter), Handle)
+
+
+async def check_unique(node: Node) -> None:
+    """What there is one of is typed as its class, or as the interface that was asked for."""
+    assert_type(await unique(node, spec(Counter, 1), ".counter", standby=True), Counter)
+    assert_type(await unique(node, Clock, "clock", restart=Restart()), Clock)
+    assert_type(await query(node, "counter", CounterApi), CounterApi)
+    assert_type(await query(node, "counter"), Any)
+    assert_type(node.stamp("counter"), tuple[int, int] | None)
+    await unique(node, Counter, "counter")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

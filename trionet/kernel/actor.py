@@ -61,7 +61,7 @@ class Actor(HandlerEnds):
         resting: tasks of the pool that wait for something to do.
         children: what it started itself, oldest first.
         keeper: what starts it again after its end, if anything does.
-        exclusive: whether its global names must never have two owners.
+        exclusive: whether its names must never have two owners, not even while one starts or stops.
     """
 
     __slots__ = (
@@ -199,6 +199,8 @@ class Actor(HandlerEnds):
 
     async def _set_up(self) -> None:
         cls = self.spec.cls
+        if self.exclusive:
+            await self.node.announce(self, before_setup=True)
         self.instance = instance = object.__new__(cls)
         instance._trionet_actor = self
         instance.__init__(*self.spec.args, **self.spec.kwargs)
@@ -209,7 +211,7 @@ class Actor(HandlerEnds):
                 limit = self.node.config.start_deadline
                 raise TimeoutError(f"setup was still running after {limit:g} seconds")
         await self._end_if_ending()
-        await self.node.announce(self)
+        await self.node.announce(self, before_setup=False)
         await self._end_if_ending()
         self.life = Life.RUNNING
         self.has_started = True
@@ -237,9 +239,9 @@ class Actor(HandlerEnds):
             child.request_stop(min(self.stop_deadline, grace_ends))
 
     async def _tear_down(self) -> None:
-        assert self.instance is not None
         if self._killed or not self.spec.cls.has_teardown():
             return
+        assert self.instance is not None
         with trio.CancelScope(deadline=self.stop_deadline) as self._scope:
             await self.instance.teardown()
         if self._scope.cancelled_caught and not self._killed:
@@ -290,11 +292,14 @@ class Actor(HandlerEnds):
             child.kill()
 
     def close(self) -> None:
-        """The first two steps of death: names go, nothing more is accepted, what is queued fails."""
+        """The first two steps of death: names go, nothing more is accepted, what is queued fails.
+
+        Exclusive names are only hidden: nobody else may have them before this service has ended.
+        """
         if not self.accepting:
             return
         self.accepting = self.direct = False
-        self.node.withdraw_names(self, keep=self.keeper is not None and self.keeper.keeps)
+        self.node.withdraw_names(self, keep=self._is_kept())
         text = f"{self.describe()} ended before it handled the message"
         for request in self.inbox.drain():
             request.undeliverable(ServiceExited(text, executed=False))
@@ -302,6 +307,8 @@ class Actor(HandlerEnds):
     def _conclude(self, error: BaseException | None) -> None:
         """The last steps of death: everybody who waits is told, the handle is given back."""
         self.close()
+        if self.exclusive and not self._is_kept():
+            self.node.free_kept_names(self)
         self.life = Life.DEAD
         self.nursery = self._scope = None
         self.error = error
@@ -321,6 +328,9 @@ class Actor(HandlerEnds):
             self._tell_starter(self._start_error(error))
         elif error is not None and self.keeper is None:
             self.node.escalate(self, error)
+
+    def _is_kept(self) -> bool:
+        return self.keeper is not None and self.keeper.keeps
 
     def _reason(self, error: BaseException | None) -> Any:
         if error is not None:

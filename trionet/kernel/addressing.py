@@ -71,7 +71,7 @@ class Addressing:
         raise NoSuchService(f"no service at {handle}: it has ended, or never was", executed=False)
 
     def _nobody_named(self, name: str) -> Actor:
-        if self.local_names.is_restarting(name) or self.network.is_restarting(name):
+        if self.local_names.is_restarting(name):
             raise ServiceRestarting(f"the service named {name!r} is about to be restarted", executed=False)
         known = list(self.local_names.names() if is_local_name(name) else self.network.global_names())
         close = get_close_matches(name, known, n=1)

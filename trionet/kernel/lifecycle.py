@@ -87,7 +87,9 @@ class Lifecycle(Naming):
             what: ``spec(Class, ...)``, or a class whose constructor needs no arguments.
             name: ``.name`` for this node, ``name`` for the whole cluster.
             restart: whether it is started again after its end; by default it is not.
-            exclusive: for a global name: never two owners, even where the cluster is split.
+            exclusive: never two owners of the name, even where the cluster is split, nor two such services:
+                the name is taken before ``setup``, given back when the service has ended, and a service that
+                loses it is killed.
 
         Returns:
             A reference to it, typed as its class.
@@ -257,10 +259,15 @@ class Lifecycle(Naming):
     def name_lost(self, name: str, handle: Handle, owner: Handle | None) -> None:
         """A service of this node no longer owns a global name (C11)."""
         actor = self.actors.get(handle.local)
-        if actor is None or actor.nursery is None or actor.instance is None:
+        if actor is None:
             return
+        self._free(name, actor)
         actor.names = tuple(each for each in actor.names if each != name)
-        actor.begin(actor.instance.name_lost, name, owner)
+        if actor.exclusive and not actor.spec.cls.has_name_lost():
+            _log.warning("%s lost its exclusive name %r and is killed", actor.describe(), name)
+            (actor.keeper or actor).kill()
+        elif actor.nursery is not None and actor.instance is not None:
+            actor.begin(actor.instance.name_lost, name, owner)
 
     def note_cut_off(self, what: str) -> None:
         """Remember what the end of a grace time cut off."""

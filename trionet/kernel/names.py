@@ -23,7 +23,7 @@ class Reserved:
     Args:
         holder: for whom it is reserved: a service that starts, or who keeps one alive through its restarts.
         restarting: the owner failed and is about to be started again.
-        former: the handle of the failed owner.
+        former: the handle of the owner that failed, or is ending.
     """
 
     holder: object
@@ -49,9 +49,9 @@ class NameTable(Generic[T]):
             raise NameTaken(name, None if isinstance(entry, Reserved) else entry[0])
         self._entries[name] = Reserved(holder)
 
-    def keep_for_restart(self, name: str, holder: object, former: Handle) -> None:
-        """Take the name from its owner, but keep it reserved for the successor."""
-        self._entries[name] = Reserved(holder, True, former)
+    def keep(self, name: str, holder: object, former: Handle, *, restarting: bool) -> None:
+        """Take the name from its owner, but keep it reserved until that has ended, or for its successor."""
+        self._entries[name] = Reserved(holder, restarting, former)
 
     def announce(self, name: str, handle: Handle, owner: T) -> None:
         """Give a name to its owner and tell who waits for it."""

@@ -33,6 +33,19 @@ class Naming(Streaming):
         """All names that this node knows, local ones first, each kind sorted."""
         return {**self.local_names.names(), **self.network.global_names()}
 
+    def stamp(self, name: str) -> tuple[int, int] | None:
+        """When the owner of a global name was registered, from what this node knows, or None.
+
+        A later registration has a greater stamp, also after a restart of the master.  So an owner can show
+        it to a store outside of the cluster, which then refuses a smaller one than it has seen.
+
+        Raises:
+            ValueError: if the name is malformed, or a local one.
+        """
+        if is_local_name(check_name(name)):
+            raise ValueError(f"{name!r} is a local name; only registrations in the cluster have stamps")
+        return self.network.stamp(name)
+
     async def wait_for_name(self, name: str) -> Handle:
         """Wait until a name has an owner.
 
@@ -89,7 +102,7 @@ class Naming(Streaming):
         if actor is None or name not in actor.names or actor.handle != handle:
             raise NoSuchService(f"no service of this node has the name {name!r}", executed=False)
         actor.names = tuple(each for each in actor.names if each != name)
-        self._withdraw(name, actor, keep=False)
+        self._withdraw(name, actor)
 
     def _reserve(self, name: str, actor: Actor) -> None:
         """Keep a name from all others of this node, be it local or global."""
@@ -101,14 +114,15 @@ class Naming(Streaming):
         reserved = self.local_names.reservation(name)
         return None if reserved is None or reserved.holder is not _holder(actor) else reserved
 
-    async def announce(self, actor: Actor) -> None:
-        """Make the names of a service known; the last step of its start.
+    async def announce(self, actor: Actor, *, before_setup: bool) -> None:
+        """Make the names of a service known: exclusive global ones before its setup, others after it.
 
         Raises:
             NameTaken: if a global name has another owner.
         """
         for name in actor.names:
-            await self._announce_name(actor, name)
+            if before_setup == (actor.exclusive and not is_local_name(name)):
+                await self._announce_name(actor, name)
 
     async def _announce_name(self, actor: Actor, name: str) -> None:
         if is_local_name(name):
@@ -125,12 +139,17 @@ class Naming(Streaming):
                 self.network.withdraw(name, actor.handle, keep=False)
 
     def withdraw_names(self, actor: Actor, *, keep: bool) -> None:
-        """Take all names from a service that is ending; keep them for its successor, or free them."""
+        """Take all names from a service that is ending; free them, or keep them, to be freed later.
+
+        Args:
+            actor: the service.
+            keep: whether a successor is to have them; exclusive names are kept until the service has ended.
+        """
         for name in actor.names:
-            self._withdraw(name, actor, keep=keep)
+            self._withdraw(name, actor, keep=keep or actor.exclusive, restarting=keep)
         self.network.leave_groups(actor.handle)
 
-    def _withdraw(self, name: str, actor: Actor, *, keep: bool) -> None:
+    def _withdraw(self, name: str, actor: Actor, *, keep: bool = False, restarting: bool = False) -> None:
         if self._reserved_for(name, actor) is not None:  # it never got so far as to have it
             if not keep:
                 self._free(name, actor)
@@ -140,12 +159,12 @@ class Naming(Streaming):
         elif self.local_names.handle(name) != actor.handle:
             return
         if keep:
-            self.local_names.keep_for_restart(name, _holder(actor), actor.handle)
+            self.local_names.keep(name, _holder(actor), actor.handle, restarting=restarting)
         elif is_local_name(name):
             self.local_names.withdraw(name)
 
     def free_kept_names(self, actor: Actor) -> None:
-        """Free the names that were kept for the successor of a service: there will be none."""
+        """Free the names that were kept when a service ended: it has ended, and has no successor."""
         for name in actor.names:
             self._free(name, actor)
 

@@ -154,13 +154,13 @@ class Network(Cluster, Protocol):
         """
 
     def withdraw(self, name: str, handle: Handle, *, keep: bool) -> None:
-        """Give back a global name of a service of this node, or keep it for the restart of that service.
+        """Give back a global name of a service of this node, or only hide it until it is given back.
 
         It does nothing where that service neither has the name, nor has it kept, nor is registering it.
         """
 
-    def is_restarting(self, name: str) -> bool:
-        """Tell whether the name is kept for a service of this node that is about to be started again."""
+    def stamp(self, name: str) -> tuple[int, int] | None:
+        """When the owner of a global name was registered: later registrations have greater stamps."""
 
     async def wait_for_name(self, name: str) -> Handle:
         """Wait until a global name has an owner."""

@@ -123,7 +123,10 @@ class Service:
         raise error
 
     async def name_lost(self, name: str, owner: Handle | None) -> None:
-        """A global name now belongs to another service; by default this service stops.
+        """A global name now belongs to another service; by default this one stops, or is killed.
+
+        Killed is one that was started with ``exclusive``: where there may be one at most, there is no time
+        for an end in order.
 
         Cancellation: it runs in the nursery of this service, and is cancelled with it.
 
@@ -280,6 +283,11 @@ class Service:
     def has_setup(cls) -> bool:
         """Whether the class has a ``setup`` of its own."""
         return cls.setup is not Service.setup
+
+    @classmethod
+    def has_name_lost(cls) -> bool:
+        """Whether the class has a ``name_lost`` of its own."""
+        return cls.name_lost is not Service.name_lost
 
     @classmethod
     def has_teardown(cls) -> bool:

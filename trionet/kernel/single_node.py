@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from itertools import count
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import trio
 
-from trionet.cluster_events import ClusterEvent, GroupChanged, NameAdded
+from trionet.cluster_events import ClusterEvent, GroupChanged, NameAdded, NameRemoved
 from trionet.errors import NodeDown
 from trionet.handle import Handle
 from trionet.kernel.event_streams import EventStreams
@@ -34,6 +35,8 @@ class SingleNode:
 
     def __init__(self) -> None:
         self._names: NameTable[Actor] = NameTable()
+        self._stamps: dict[str, int] = {}
+        self._registrations = count(1)
         self._groups: dict[str, dict[Handle, None]] = {}
         self._events = EventStreams()
 
@@ -79,16 +82,20 @@ class SingleNode:
         await trio.lowlevel.checkpoint()
         self._names.reserve(name, actor)
         self._names.announce(name, actor.handle, actor)
+        self._stamps[name] = next(self._registrations)
         self._events.publish(NameAdded(name, actor.handle))
 
     def withdraw(self, name: str, handle: Handle, *, keep: bool) -> None:
         """Give back a global name; the node itself keeps it reserved, and there is no other node."""
         if self._names.handle(name) == handle:
             self._names.withdraw(name)
+            del self._stamps[name]
+            self._events.publish(NameRemoved(name, handle))
 
-    def is_restarting(self, name: str) -> bool:
-        """Tell whether the name is kept for a service that is about to be started again."""
-        return self._names.is_restarting(name)
+    def stamp(self, name: str) -> tuple[int, int] | None:
+        """When the owner of a global name was registered."""
+        counter = self._stamps.get(name)
+        return None if counter is None else (0, counter)
 
     async def wait_for_name(self, name: str) -> Handle:
         """Wait until a global name has an owner."""

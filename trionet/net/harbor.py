@@ -177,8 +177,13 @@ class Harbor:
         raise self._failure
 
     def leaving(self) -> None:
-        """The node begins to stop: give up its names and announce the goodbye (C13)."""
+        """The node begins to stop: give up its names and announce the goodbye (C13).
+
+        Exclusive names go with their services, when these have ended.
+        """
         for row in self.machine.held_names():
+            if row.exclusive:
+                continue
             self._slave.apply(self.machine.unregister(row.name, row.handle, trio.current_time()))
         self._links.announce_leaving()
 
@@ -357,9 +362,10 @@ class Harbor:
         """The owner of a global name, from the local copy of the table."""
         return None if name in self._kept else self.machine.lookup(name)
 
-    def is_restarting(self, name: str) -> bool:
-        """Tell whether a service of this node keeps the name while it is about to be started again."""
-        return name in self._kept
+    def stamp(self, name: str) -> tuple[int, int] | None:
+        """When the owner of a global name was registered: the epoch of the master, and a counter."""
+        row = self.machine.row(name)
+        return None if row is None or name in self._kept else (row.stamp.epoch, row.stamp.counter)
 
     def global_names(self) -> dict[str, Handle]:
         """All global names, sorted, from the local copy of the table."""
@@ -392,7 +398,7 @@ class Harbor:
             raise
 
     def withdraw(self, name: str, handle: Handle, *, keep: bool) -> None:
-        """Give back a global name, or keep it for the restart of its service."""
+        """Give back a global name, or hide it until its service has ended or is started again."""
         if keep:
             self._kept.setdefault(name, handle)
             return

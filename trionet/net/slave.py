@@ -15,6 +15,7 @@ import trio
 from trionet.cluster_config import ClusterConfig
 from trionet.kernel.seams import Random
 from trionet.net.backoff import Backoff
+from trionet.net.fence import Fence
 from trionet.net.greeting import GreetingFailed, agreed, greet
 from trionet.net.identity import Identity
 from trionet.net.master import decode, encode, settings_of
@@ -74,12 +75,16 @@ class SlaveTask:
         self._pump: Pump | None = None
         self._timer = trio.CancelScope()
         self._timer_at = inf
+        self._fence = Fence(self._tick)
 
     async def run(self) -> None:
         """Keep the connection to the master until cancelled."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._watch_time)
-            nursery.start_soon(self._stay_connected)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._watch_time)
+                nursery.start_soon(self._stay_connected)
+        finally:
+            self._fence.close()
 
     def apply(self, wanted: list[effects.SlaveEffect]) -> None:
         """Carry out what the machine wants."""
@@ -98,6 +103,7 @@ class SlaveTask:
                     self._timer.deadline = self._timer_at
                 case _:
                     self._carry_out(effect)
+        self._fence.set(self.machine.lease_ends)
 
     async def leave(self) -> None:
         """Say goodbye to the master, if it is there.
@@ -181,4 +187,7 @@ class SlaveTask:
             with trio.CancelScope(deadline=self._timer_at) as self._timer:
                 await trio.sleep_forever()
             self._timer_at = inf
-            self.apply(self.machine.tick(trio.current_time()))
+            self._tick()
+
+    def _tick(self) -> None:
+        self.apply(self.machine.tick(trio.current_time()))

@@ -12,6 +12,8 @@ from trionet.services.measures import MemoryStatistics as MemoryStatistics
 from trionet.services.measures import NodeLoad as NodeLoad
 from trionet.services.measures import ServiceLoad as ServiceLoad
 from trionet.services.remote_node import RemoteNode as RemoteNode
+from trionet.services.unique import query as query
+from trionet.services.unique import unique as unique
 
 __all__ = [
     "Collected",
@@ -22,6 +24,8 @@ __all__ = [
     "NodeLoad",
     "RemoteNode",
     "ServiceLoad",
+    "query",
+    "unique",
 ]
 
 

@@ -12,7 +12,6 @@ import logging
 import resource
 import sys
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +24,6 @@ from trionet import (
     LinkReport,
     MessageEvent,
     NodeStatistics,
-    NoSuchCommand,
     Service,
     ServiceStatistics,
     TrionetError,
@@ -34,6 +32,7 @@ from trionet import (
     value,
 )
 from trionet.services.measures import Collected, MemoryStatistics, NodeLoad, Rates
+from trionet.services.ping import ping
 
 #: Services that are listed at once; more would make too large a message.
 MOST_LISTED: Final = 1_000
@@ -43,8 +42,6 @@ MOST_LOGGED: Final = 10_000
 MOST_TOLD: Final = 1_000
 #: Seconds between two looks at the load, at least.
 LEAST_INTERVAL: Final = 0.1
-#: A command that no service can have: its refusal has gone the way of every message.
-_NO_COMMAND: Final = ".ping"
 #: Bytes of the unit in which the system tells the greatest memory.
 _PEAK_UNIT: Final = 1 if sys.platform == "darwin" else 1024
 
@@ -98,8 +95,7 @@ class Inspection(Service):
             The seconds that it took.
         """
         began = trio.current_time()
-        with suppress(NoSuchCommand):
-            await self.call(target, _NO_COMMAND)
+        await ping(self.node, target)
         return trio.current_time() - began
 
     # the node

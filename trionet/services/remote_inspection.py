@@ -7,7 +7,7 @@ May import: trionet, the launcher and the measures.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
 import trio
@@ -17,7 +17,6 @@ from trionet import (
     Handle,
     LinkReport,
     MessageEvent,
-    NameTaken,
     Node,
     NodeDown,
     NodeStatistics,
@@ -29,6 +28,7 @@ from trionet import (
 from trionet.services.inspection import MOST_LISTED, MOST_LOGGED
 from trionet.services.launcher import LAUNCHER, LAUNCHERS, Launcher
 from trionet.services.measures import Collected, MemoryStatistics, NodeLoad
+from trionet.services.unique import unique
 
 #: Seconds to wait for the launcher of a node that is there; it may just be starting.
 PATIENCE: Final = 5.0
@@ -238,7 +238,7 @@ class RemoteInspection:
             NoSuchService: if it has no launcher.
         """
         if self.harbor == self.node.harbor:
-            return await self._own_launcher()
+            return await unique(self.node, Launcher, LAUNCHER)
         handle = self._member()
         if handle is None:
             with trio.move_on_after(PATIENCE):
@@ -247,13 +247,6 @@ class RemoteInspection:
             text = f"harbor {self.harbor} has no launcher: its program opens the node without one"
             raise NoSuchService(text, executed=False)
         return self.node.ref(handle, Launcher)
-
-    async def _own_launcher(self) -> Launcher:
-        if self.node.lookup(LAUNCHER) is None:
-            with suppress(NameTaken):
-                await self.node.start(Launcher, name=LAUNCHER)
-            await self.node.wait_for_name(LAUNCHER)
-        return self.node.ref(LAUNCHER, Launcher)
 
     async def _wait_for_member(self) -> Handle:
         async with self.node.cluster.events() as events:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from math import inf
 
 from trionet.handle import Handle
 from trionet.wire.effects import (
@@ -85,10 +86,15 @@ class NameDesk:
     @property
     def deadline(self) -> float | None:
         """The time at which :meth:`advance` has something to do."""
-        times = [self.lease.until] if self._exclusive else []
+        times = [self.lease_ends] if self._exclusive else []
         if self.online and self._wants_lease():
             times.append(self.lease.due)
         return min(times, default=None)
+
+    @property
+    def lease_ends(self) -> float:
+        """The time at which exclusive names are withdrawn, if the lease is not renewed; infinity for none."""
+        return self.lease.until if self._exclusive else inf
 
     # --- what services want -------------------------------------------------------------------------
 

@@ -101,6 +101,11 @@ class Slave:
         return min([each for each in times if each is not None], default=None)
 
     @property
+    def lease_ends(self) -> float:
+        """The time at which the exclusive names of this node are withdrawn, if the master stays silent."""
+        return self._names.lease_ends
+
+    @property
     def is_admitted(self) -> bool:
         """Whether the master is there and the copy is up to date."""
         return self.state is State.ADMITTED
@@ -126,6 +131,10 @@ class Slave:
     def lookup(self, name: str) -> Handle | None:
         """Return the owner of a global name, or None."""
         return self._names.lookup(name)
+
+    def row(self, name: str) -> NameRow | None:
+        """Return the row of a global name, or None."""
+        return self._names.row(name)
 
     def names(self) -> tuple[NameRow, ...]:
         """All names in their order."""
