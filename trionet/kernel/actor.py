@@ -299,7 +299,7 @@ class Actor(HandlerEnds):
         if not self.accepting:
             return
         self.accepting = self.direct = False
-        self.node.withdraw_names(self, keep=self._is_kept())
+        self.node.withdraw_names(self, keep=self.keeper is not None and self.keeper.keeps)
         text = f"{self.describe()} ended before it handled the message"
         for request in self.inbox.drain():
             request.undeliverable(ServiceExited(text, executed=False))
@@ -307,7 +307,7 @@ class Actor(HandlerEnds):
     def _conclude(self, error: BaseException | None) -> None:
         """The last steps of death: everybody who waits is told, the handle is given back."""
         self.close()
-        if self.exclusive and not self._is_kept():
+        if self.exclusive and (self.keeper is None or not self.keeper.keeps):
             self.node.free_kept_names(self)
         self.life = Life.DEAD
         self.nursery = self._scope = None
@@ -328,9 +328,6 @@ class Actor(HandlerEnds):
             self._tell_starter(self._start_error(error))
         elif error is not None and self.keeper is None:
             self.node.escalate(self, error)
-
-    def _is_kept(self) -> bool:
-        return self.keeper is not None and self.keeper.keeps
 
     def _reason(self, error: BaseException | None) -> Any:
         if error is not None:
