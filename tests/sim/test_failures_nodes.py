@@ -13,7 +13,7 @@ from trio.testing import MockClock
 from tests.kernel.lives import Log, Quiet, Worker
 from tests.kernel.stage import Puppet, Stage, puppet
 from tests.sim.places import REST
-from trionet import CallError, ClusterConfig, NodeConfig, NodeDown, spec
+from trionet import CallError, ClusterConfig, Harbor, NodeConfig, NodeDown, spec
 from trionet.testing import Hold, SimulatedCluster, open_cluster
 
 #: Seconds after which a silent link is dead, at the latest: the timeout, and a tick that came late.
@@ -312,3 +312,24 @@ async def test_a_handler_that_was_abandoned_by_a_lost_link_does_not_answer_the_n
         stage.open("second")
         await trio.sleep(REST)
         assert calls.ends["second"] == ("value second", True)
+
+
+async def test_c4_a_link_that_is_closing_is_no_link_any_more(autojump_clock: MockClock) -> None:
+    """It has ended for itself, and those who serve it do not know it yet."""
+    async with open_cluster(2) as cluster:
+        quiet = cluster[1].ref(await cluster[2].start(Quiet), Quiet)
+        harbor = cluster[1].network
+        assert isinstance(harbor, Harbor)
+        peer = harbor._links.peer(2)
+        assert peer is not None
+        fates = peer.link.close("a test closes it")
+        assert not fates.unknown
+        with pytest.raises(NodeDown, match="the link to harbor 2 is closing") as caught:
+            await quiet.answer()
+        assert caught.value.executed is False
+        cluster[1].send_nowait(quiet, Quiet.answer)
+        await quiet.answer.send()
+        assert cluster[1].dead_letters.count == 2
+        peer.fill_windows()
+        peer.end("a test closed it")
+        await cluster.settle()

@@ -232,10 +232,17 @@ class Peer:
         return False
 
     def has_room(self, target: int, size: int) -> bool:
-        """Tell whether a message would go to the link at once."""
+        """Tell whether a message would go to the link at once.
+
+        Raises:
+            NodeDown: if the link is closing.
+        """
         if target in self._lines or self._is_congested(size):
             return False
-        return self.link.can_send(target, size)
+        try:
+            return self.link.can_send(target, size)
+        except LinkNotOpen:
+            raise NodeDown(f"the link to {self.describe()} is closing", executed=False) from None
 
     def _is_congested(self, size: int) -> bool:
         """Tell whether too much waits for the socket; a small message does not wait for large ones (C2)."""
@@ -265,9 +272,10 @@ class Peer:
                 del self._lines[target]
 
     def fill_windows(self) -> None:
-        """Let messages go for which there may be room now."""
-        for target in list(self._lines):
-            self._fill(target)
+        """Let messages go for which there may be room now; a link that is closing has none any more."""
+        if self.link.is_open:
+            for target in list(self._lines):
+                self._fill(target)
 
     def _fill(self, target: int) -> None:
         line = self._lines.get(target)
