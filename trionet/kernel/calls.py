@@ -34,6 +34,9 @@ class LocalCall(Request):
 
     one_way = False
 
+    state: State
+    args: tuple[Any, ...]
+    checks: Sequence[object]
     value: Any = None
     error: BaseException | None = None
     raise_cancel: Callable[[], NoReturn] | None = None

@@ -49,6 +49,8 @@ class DirectCall(LocalCall):
     """
 
     asked: tuple[str | Declaration, CallOptions, Request | None] | None = None
+    cut: Cut | None
+    deadline: float
     nested: int = 0
 
     def succeed(self, value: Any, checks: Sequence[object]) -> None:

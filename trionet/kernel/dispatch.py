@@ -53,7 +53,7 @@ class Worker:
 
     def __init__(self, actor: Actor, *, permanent: bool = False) -> None:
         self.actor: Actor = actor
-        self.permanent = permanent
+        self.permanent: bool = permanent
         self.task: trio.lowlevel.Task = trio.lowlevel.current_task()
         self.scope: trio.CancelScope = trio.CancelScope()
 

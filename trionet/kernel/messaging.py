@@ -6,6 +6,7 @@ call and every send passes; the rest of the node is :mod:`trionet.kernel.node`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import Context
 from itertools import count
 from math import inf
@@ -50,7 +51,7 @@ class Messaging(Addressing):
 
     def __init__(self, config: NodeConfig, seams: Seams, network: Network | None = None) -> None:
         super().__init__(config, seams, network)
-        self.stopwatch = seams.stopwatch
+        self.stopwatch: Callable[[], float] = seams.stopwatch
         self.limits: Limits = config.limits
         self.dead_letters: DeadLetters = DeadLetters(config.dead_letter_log_rate)
         self.deadlines: Deadlines = Deadlines()

@@ -73,8 +73,8 @@ class Waiting:
     __slots__ = ("request", "waiter")
 
     def __init__(self, waiter: Request | Branch, request: Request) -> None:
-        self.waiter = waiter
-        self.request = request
+        self.waiter: Request | Branch = waiter
+        self.request: Request = request
 
     def __enter__(self) -> None:
         waiter, request = self.waiter, self.request

@@ -18,6 +18,8 @@ from trionet.kernel.request import Cut, Request, State
 from trionet.net.failures import encode_failure
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from trionet.kernel.actor import Actor
     from trionet.net.peer import Peer
 
@@ -59,6 +61,11 @@ class InboundCall(InboundSend):
     """A call from another node."""
 
     one_way = False
+
+    state: State
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    checks: Sequence[object]
 
     def begin(self, session: int, deadline: float) -> None:
         """Set what a call has and a send has not."""
