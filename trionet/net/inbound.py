@@ -18,8 +18,6 @@ from trionet.kernel.request import Cut, Request, State
 from trionet.net.failures import encode_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from trionet.kernel.actor import Actor
     from trionet.net.peer import Peer
 
