@@ -123,12 +123,25 @@ class Age:
     years: int = attrs.field(validator=attrs.validators.ge(0))
 
 
+@value(name="tests.FrozenAge")
+@attrs.frozen
+class FrozenAge:
+    years: int = attrs.field(validator=attrs.validators.ge(0))
+
+
 class Ages(Service):
     @stream
-    async def ages(self) -> AsyncIterator[Age]:
+    async def ages(self) -> AsyncIterator[list[Age]]:
         for years in (1, -2, 3):
             age = Age(0)
             age.years = years
+            yield [age]
+
+    @stream
+    async def frozen_ages(self) -> AsyncIterator[FrozenAge]:
+        for years in (1, -2, 3):
+            age = FrozenAge(0)
+            object.__setattr__(age, "years", years)
             yield age
 
 
@@ -137,10 +150,21 @@ async def test_c1_a_validator_refuses_its_item_only(autojump_clock: MockClock, p
     async with open_places(placement) as places:
         ages = places.from_here(await places.there.start(Ages))
         async with ages.ages() as opened:
-            assert await opened.receive() == Age(1)
+            assert await opened.receive() == [Age(1)]
             with pytest.raises(BadMessage, match="Age was refused by its validator"):
                 await opened.receive()
-            assert await opened.receive() == Age(3)
+            assert await opened.receive() == [Age(3)]
+
+
+async def test_c1_validators_run_for_what_came_over_a_link(autojump_clock: MockClock) -> None:
+    """A frozen instance that never left its node was validated when it was made."""
+    async with open_places("remote") as places:
+        ages = places.from_here(await places.there.start(Ages))
+        async with ages.frozen_ages() as opened:
+            assert await opened.receive() == FrozenAge(1)
+            with pytest.raises(BadMessage, match="FrozenAge was refused by its validator"):
+                await opened.receive()
+            assert await opened.receive() == FrozenAge(3)
 
 
 @everywhere

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import attrs
 import pytest
 import trio
 from trio.testing import MockClock
@@ -190,6 +191,19 @@ async def test_c14_items_that_cannot_be_read_end_the_stream_only(
         assert stage.log == ["begins", "begins", "cancelled", "ends", "ends"]
         assert peer_of(cluster, 2, 1)._serving == {}
         assert peer_of(cluster, 1, 2).link.statistics().calls == 0
+
+
+async def test_an_item_larger_than_the_other_node_takes(autojump_clock: MockClock) -> None:
+    """It fails at its yield."""
+    async with open_cluster(2) as cluster:
+        source = await start(cluster, Stage())
+        sender = peer_of(cluster, 2, 1).link._sender
+        assert sender._peer is not None
+        sender._peer = attrs.evolve(sender._peer, message_size=100_000)
+        items, error = await received(source.give("x", "y" * 200_000, "z"))
+        assert items == ["x"]
+        assert isinstance(error, BadMessage)
+        assert "give of :02000001 (Fountain) yielded item: 200005 bytes, the peer takes 100000" in str(error)
 
 
 # --- long waits --------------------------------------------------------------------------------------------

@@ -314,7 +314,7 @@ def test_streams_whose_end_is_never_read_count_as_open() -> None:
 def test_items_are_values_one_after_another(values: list[Any]) -> None:
     codec = Codec(Limits())
     data = b"".join(map(codec.encode, values))
-    assert codec.decode_items(len(values), data) == (values, [])
+    assert codec.decode_items(len(values), data) == [(value, []) for value in values]
     for count in (len(values) + 1, 2**31):
         with pytest.raises(BadMessage):
             codec.decode_items(count, data)
@@ -326,6 +326,6 @@ def test_an_item_is_as_deep_and_as_large_as_a_message() -> None:
     codec = Codec(Limits(size=1000, depth=3))
     deep: Any = [[[1]]]
     data = codec.encode(deep)
-    assert codec.decode_items(2, data * 2) == ([deep, deep], [])
+    assert codec.decode_items(2, data * 2) == [(deep, []), (deep, [])]
     with pytest.raises(BadMessage):
         codec.decode_items(2, codec.encode(1) + b"\x81" + data)

@@ -89,7 +89,7 @@ class StreamReader(Generic[T_co]):
         """Measure the stream."""
         raise NotImplementedError
 
-    async def _close(self, error: BaseException | None) -> None:
+    async def _close(self) -> None:
         """Leave the stream."""
         raise NotImplementedError
 
@@ -156,7 +156,10 @@ class FedReader(StreamReader[Any]):
                 error = feed.take_error()
                 if error is None:
                     return False
-                raise error
+                try:
+                    raise error
+                finally:
+                    del error  # no cycle between the traceback and this frame
             with _Waiting(self._waiter(), feed):
                 await feed.wait_news()
         return True
@@ -168,7 +171,7 @@ class FedReader(StreamReader[Any]):
             feed.received, len(feed.items), feed.bytes, feed.limit, feed.limit_bytes, feed.is_over
         )
 
-    async def _close(self, error: BaseException | None) -> None:
+    async def _close(self) -> None:
         feed = self._feed
         with _Waiting(self._waiter(), feed, checked=False):
             await feed.wait_end()
@@ -255,7 +258,7 @@ class OwnReader(StreamReader[Any]):
         """Measure the stream; nothing is ever buffered."""
         return StreamStatistics(self._received, 0, 0, 0, 0, self._is_over)
 
-    async def _close(self, error: BaseException | None) -> None:
+    async def _close(self) -> None:
         self._is_closed = True
         await self._generator.aclose()
 
@@ -303,7 +306,7 @@ class StreamCall(Generic[T_co]):
         Cancellation: is passed on when the generator has ended.
         """
         assert self._reader is not None
-        await self._reader._close(error)
+        await self._reader._close()
 
     if not TYPE_CHECKING:  # for a checker they are not there, and so an error
 

@@ -249,7 +249,7 @@ async def drive(request: Producing, generator: AsyncGenerator[Any, None]) -> Non
         BaseException: what the generator raised.
     """
     request.begun()
-    unfit: BaseException | None = None
+    unfit: BadMessage | None = None
     has_room = True
     without_wait = 0
     step = generator.__anext__()
@@ -277,7 +277,7 @@ async def drive(request: Producing, generator: AsyncGenerator[Any, None]) -> Non
                 await trio.lowlevel.checkpoint()
                 without_wait = 0
         except BaseException as error:
-            unfit = error
+            unfit = error if isinstance(error, BadMessage) else None
             step = generator.athrow(error)
         else:
             step = generator.__anext__()

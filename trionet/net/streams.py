@@ -22,7 +22,7 @@ from trionet.kernel.request import Request
 from trionet.message import is_plain, snapshot
 from trionet.net.inbound import InboundCall
 from trionet.net.outbound import Grace, Outbound, OutboundCall, Stage
-from trionet.wire.link_errors import MessageTooLarge
+from trionet.wire.link_errors import LinkNotOpen, MessageTooLarge
 from trionet.wire.link_frames import CHUNK
 from trionet.wire.link_streams import MAX_BATCH_BYTES, Outflow
 
@@ -64,16 +64,21 @@ class InboundStream(Producing, InboundCall):
         data = peer.codec.encode(item)
         size = len(data)
         if size > CHUNK:
-            try:
-                peer.link.check_size(size)
-            except MessageTooLarge as error:
-                raise BadMessage(f"item: {error}", executed=True) from None
+            self._check_size(size)
         if not self._items:
             peer.streams.gather_later(self)
         self._items.append(data)
         self._size += size
         self._outflow.charge(size)
         return self.has_room()
+
+    def _check_size(self, size: int) -> None:
+        try:
+            self.peer.link.check_size(size)
+        except MessageTooLarge as error:
+            raise BadMessage(f"item: {error}", executed=True) from None
+        except LinkNotOpen:
+            return  # the consumer is about to be told that the link has ended
 
     def has_room(self) -> bool:
         """Tell whether one more item may be handed over."""
@@ -226,7 +231,7 @@ class OutboundStream(Outbound):
     def came(self, count: int, payload: bytes) -> None:
         """Items have come; one that cannot be read ends the stream."""
         try:
-            items, checks = self.peer.codec.decode_items(count, payload)
+            items = self.peer.codec.decode_items(count, payload)
         except BadMessage as error:
             self.peer.link.abandon(self.session)
             self.peer.kick()
@@ -235,9 +240,8 @@ class OutboundStream(Outbound):
         if not self._feed.has_begun:
             self._feed.begin()
         size, rest = divmod(len(payload), count)
-        for number, item in enumerate(items):
-            own = snapshot(item, "item", self.peer.node.limits)[1] if checks else checks
-            self._feed.put(item, own, size if number else size + rest)
+        for number, (item, checks) in enumerate(items):
+            self._feed.put(item, checks, size if number else size + rest)
 
     def succeed(self, value: Any, checks: list[Any]) -> None:
         """The generator has ended."""

@@ -170,7 +170,7 @@ class Codec:
             revive.make_reference, revive.checks = no_reference, []
         return value, checks
 
-    def decode_items(self, count: int, data: bytes) -> tuple[list[Any], list[object]]:
+    def decode_items(self, count: int, data: bytes) -> list[tuple[Any, list[object]]]:
         """Read several values that follow each other, whoever wrote them.
 
         Args:
@@ -178,15 +178,17 @@ class Codec:
             data: their CBOR items, without an array around them.
 
         Returns:
-            The values, and the instances in them as :meth:`decode` returns them.
+            For each what :meth:`decode` returns.
 
         Raises:
             BadMessage: if they are anything but so many values within the limits.
         """
         if count == 1:
-            value, checks = self.decode(data)
-            return [value], checks
-        return self.decode(_ARRAY + count.to_bytes(4) + data)
+            return [self.decode(data)]
+        values, checks = self.decode(_ARRAY + count.to_bytes(4) + data)
+        if checks:  # of which value, only bytes of its own can tell
+            return [self.decode(self.encode(value)) for value in values]
+        return [(value, checks) for value in values]
 
     def _read(self, body: bytes) -> Any:
         is_large = len(body) > _QUICKER * self._items or may_hold(body, self._parts)
