@@ -47,7 +47,7 @@ def test_nothing_but_open_is_sent_before_both_said_it(records: bool) -> None:
 
 
 def test_each_tells_its_limits() -> None:
-    mine, yours = LinkSettings(window_messages=3, heartbeat=0.5), LinkSettings(streams=2, message_size=100)
+    mine, yours = LinkSettings(window_messages=3, heartbeat=0.5), LinkSettings(slots=2, message_size=100)
     one, other = opening(settings=mine, other_settings=yours)
     pump(one, other)
     assert one.events() == [events.Opened(yours)]

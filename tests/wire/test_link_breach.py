@@ -303,7 +303,7 @@ def test_a_chunk_that_is_longer_than_what_was_left() -> None:
 
 
 def test_large_messages_of_more_bytes_than_agreed() -> None:
-    _, link = links(Purpose.MASTER, settings=LinkSettings(message_size=2 * CHUNK, stream_bytes=3 * CHUNK))
+    _, link = links(Purpose.MASTER, settings=LinkSettings(message_size=2 * CHUNK, slot_bytes=3 * CHUNK))
     refused(link, chunk_open(0, 2 * CHUNK) + chunk_open(1, CHUNK + 1), "more bytes than may be under way")
 
 

@@ -94,7 +94,7 @@ def test_large_messages_take_turns() -> None:
 
 
 def test_no_more_than_the_peers_slots_and_bytes() -> None:
-    settings = LinkSettings(streams=2, message_size=4 * CHUNK, stream_bytes=6 * CHUNK)
+    settings = LinkSettings(slots=2, message_size=4 * CHUNK, slot_bytes=6 * CHUNK)
     one, other = links(settings=settings)
     for target, chunks in ((7, 4), (8, 3), (9, 2), (10, 2), (11, 2)):
         one.send(5, target, str(target), bytes(chunks * CHUNK))
@@ -160,7 +160,7 @@ def test_a_call_cancelled_while_it_queues_behind_a_large_message() -> None:
 
 
 def test_a_large_call_cancelled_before_its_turn() -> None:
-    one, other = links(settings=LinkSettings(streams=1))
+    one, other = links(settings=LinkSettings(slots=1))
     one.send(5, 7, "large", LARGE)
     session = one.call(5, 8, "waiting", LARGE)
     one.send(5, 8, "large too", LARGE)
@@ -170,7 +170,7 @@ def test_a_large_call_cancelled_before_its_turn() -> None:
 
 
 def test_a_slot_is_used_again_after_an_abort() -> None:
-    one, other = links(settings=LinkSettings(streams=1))
+    one, other = links(settings=LinkSettings(slots=1))
     for number in range(3):
         session = one.call(5, 7, "aborted", LARGE)
         one_flush(one, other)

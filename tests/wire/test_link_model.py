@@ -26,8 +26,8 @@ LIMITS = LinkSettings(
     window_messages=WINDOW,
     window_bytes=WINDOW_BYTES,
     message_size=4 * CHUNK,
-    streams=2,
-    stream_bytes=6 * CHUNK,
+    slots=2,
+    slot_bytes=6 * CHUNK,
     sessions=4,
     watches=2,
 )

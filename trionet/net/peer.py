@@ -94,7 +94,7 @@ class Peer:
             window_messages=config.window_messages,
             window_bytes=config.window_bytes,
             message_size=self.codec.max_bytes,
-            stream_bytes=max(4 * node.limits.size, self.codec.max_bytes),
+            slot_bytes=max(4 * node.limits.size, self.codec.max_bytes),
             heartbeat=config.heartbeat,
             heartbeat_timeout=config.heartbeat_timeout,
             ack_delay=min(1.0, config.heartbeat),

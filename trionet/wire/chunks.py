@@ -77,11 +77,11 @@ class QueuedMessage:
 class Lanes:
     """Everything that waits for a large message or is one."""
 
-    __slots__ = ("_active", "_open_bytes", "_slots", "_stream_bytes", "_waiting", "by_pair", "pending")
+    __slots__ = ("_active", "_open_bytes", "_slot_bytes", "_slots", "_waiting", "by_pair", "pending")
 
     def __init__(self) -> None:
         self._slots: list[int] = []
-        self._stream_bytes = 0
+        self._slot_bytes = 0
         self._open_bytes = 0
         #: The lanes; a message of a pair that has one must queue.
         self.by_pair: dict[Pair, deque[QueuedMessage]] = {}
@@ -90,15 +90,15 @@ class Lanes:
         #: Bytes of payload in all lanes that are not on the wire yet.
         self.pending: int = 0
 
-    def limit(self, streams: int, stream_bytes: int) -> None:
+    def limit(self, slots: int, slot_bytes: int) -> None:
         """Set what the receiver takes, before the first message.
 
         Args:
-            streams: slots that it has.
-            stream_bytes: bytes of large messages that it takes at a time.
+            slots: how many it has.
+            slot_bytes: bytes of large messages that it takes at a time.
         """
-        self._slots = list(range(streams))
-        self._stream_bytes = stream_bytes
+        self._slots = list(range(slots))
+        self._slot_bytes = slot_bytes
 
     def add(self, message: QueuedMessage) -> None:
         """Queue a message: a large one, or one of a pair that has a lane."""
@@ -159,7 +159,7 @@ class Lanes:
         while self._waiting and self._slots:
             message = self.by_pair[self._waiting[0]][0]
             size = len(message.payload)
-            if self._open_bytes + size > self._stream_bytes:
+            if self._open_bytes + size > self._slot_bytes:
                 return
             self._open_bytes += size
             message.slot = self._slots.pop()
@@ -226,18 +226,18 @@ class Assembler:
     """The receiver's slots.
 
     Args:
-        streams: large messages that may be under way at a time.
-        stream_bytes: bytes that these may have together.
+        slots: large messages that may be under way at a time.
+        slot_bytes: bytes that these may have together.
         message_size: bytes that each may have.
     """
 
-    __slots__ = ("_bytes", "_message_size", "_slots", "_stream_bytes", "_streams")
+    __slots__ = ("_bytes", "_message_size", "_open", "_slot_bytes", "_slots")
 
-    def __init__(self, streams: int, stream_bytes: int, message_size: int) -> None:
-        self._streams = streams
-        self._stream_bytes = stream_bytes
+    def __init__(self, slots: int, slot_bytes: int, message_size: int) -> None:
+        self._slots = slots
+        self._slot_bytes = slot_bytes
         self._message_size = message_size
-        self._slots: dict[int, _Assembly] = {}
+        self._open: dict[int, _Assembly] = {}
         self._bytes = 0
 
     def open(self, slot: int, size: int, head: bytes) -> None:
@@ -251,17 +251,17 @@ class Assembler:
         Raises:
             ProtocolError: if the slot is taken or not there, the kind is never chunked, or it is too large.
         """
-        if slot >= self._streams or slot in self._slots:
+        if slot >= self._slots or slot in self._open:
             raise ProtocolError(f"a large message in slot {slot}, which is not free")
         if not CHUNK < size <= self._message_size:
             raise ProtocolError(
                 f"a large message of {size} bytes, expected {CHUNK + 1} to {self._message_size}"
             )
-        if self._bytes + size > self._stream_bytes:
+        if self._bytes + size > self._slot_bytes:
             raise ProtocolError("large messages of more bytes than may be under way")
         if not head or len(head) > MAX_HEAD or head[0] not in _CHUNKED:
             raise ProtocolError("a large message of a kind that is never large")
-        self._slots[slot] = _Assembly(head, size)
+        self._open[slot] = _Assembly(head, size)
         self._bytes += size
 
     def add(self, slot: int, piece: bytes) -> tuple[bytes, bytes] | None:
@@ -270,7 +270,7 @@ class Assembler:
         Raises:
             ProtocolError: if the slot is not in use, or the chunk is neither of full size nor the last.
         """
-        assembly = self._slots.get(slot)
+        assembly = self._open.get(slot)
         if assembly is None or len(piece) != min(CHUNK, assembly.left):
             raise ProtocolError(f"a chunk in slot {slot} that does not belong there")
         assembly.pieces.append(piece)
@@ -286,9 +286,9 @@ class Assembler:
         Raises:
             ProtocolError: if the slot is not in use.
         """
-        if slot not in self._slots:
+        if slot not in self._open:
             raise ProtocolError(f"the end of a large message in slot {slot}, where there is none")
         self._drop(slot)
 
     def _drop(self, slot: int) -> None:
-        self._bytes -= self._slots.pop(slot).size
+        self._bytes -= self._open.pop(slot).size

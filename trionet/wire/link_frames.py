@@ -61,7 +61,7 @@ TAKEN: Final = 24
 KINDS: Final = 25
 
 # Each holds length and kind first.
-#: window messages, window bytes, message size, stream bytes, sessions, watches, streams, heartbeat
+#: window messages, window bytes, message size, slot bytes, sessions, watches, slots, heartbeat
 OPEN_HEAD: Final = Struct(">IBIIIIIIBd")
 #: nothing, or a payload only
 BARE_HEAD: Final = Struct(">IB")
@@ -129,8 +129,8 @@ class LinkSettings:
         window_messages: messages that may be on their way to, or in the inbox of, one service.
         window_bytes: the same in bytes of payload; a larger message goes when nothing else is there.
         message_size: bytes that a payload may have.
-        streams: large messages that may be under way at a time.
-        stream_bytes: bytes that these may have together; at least ``message_size``.
+        slots: large messages that may be under way at a time.
+        slot_bytes: bytes that these may have together; at least ``message_size``.
         sessions: calls that the peer may have open, abandoned ones included.
         watches: watches that the peer may have open.
         heartbeat: seconds without sending after which a heartbeat is sent.
@@ -144,8 +144,8 @@ class LinkSettings:
     window_messages: int = _number(1_000)
     window_bytes: int = _number(4 * _MEBIBYTE)
     message_size: int = _number(16 * _MEBIBYTE)
-    streams: int = _number(64, 256 - 1)
-    stream_bytes: int = _number(64 * _MEBIBYTE)
+    slots: int = _number(64, 256 - 1)
+    slot_bytes: int = _number(64 * _MEBIBYTE)
     sessions: int = _number(100_000)
     watches: int = _number(100_000)
     heartbeat: float = field(default=5.0, validator=[validators.gt(0), validators.lt(math.inf)])
@@ -153,8 +153,8 @@ class LinkSettings:
     ack_delay: float = field(default=1.0, validator=validators.ge(0))
 
     def __attrs_post_init__(self) -> None:
-        if self.stream_bytes < self.message_size:
-            raise ValueError(f"stream_bytes {self.stream_bytes} is below message_size {self.message_size}")
+        if self.slot_bytes < self.message_size:
+            raise ValueError(f"slot_bytes {self.slot_bytes} is below message_size {self.message_size}")
 
     def encode(self) -> bytes:
         """Return the frame that opens a link."""
@@ -164,10 +164,10 @@ class LinkSettings:
             self.window_messages,
             self.window_bytes,
             self.message_size,
-            self.stream_bytes,
+            self.slot_bytes,
             self.sessions,
             self.watches,
-            self.streams,
+            self.slots,
             self.heartbeat,
         )
 
@@ -180,7 +180,7 @@ def decode_settings(data: bytes, start: int, end: int) -> LinkSettings:
     """
     if end - start != OPEN_BODY.size:
         raise ProtocolError("a malformed open")
-    messages, window, size, stream_bytes, sessions, watches, streams, heartbeat = OPEN_BODY.unpack_from(
+    messages, window, size, slot_bytes, sessions, watches, slots, heartbeat = OPEN_BODY.unpack_from(
         data, start
     )
     try:
@@ -188,8 +188,8 @@ def decode_settings(data: bytes, start: int, end: int) -> LinkSettings:
             window_messages=messages,
             window_bytes=window,
             message_size=size,
-            streams=streams,
-            stream_bytes=stream_bytes,
+            slots=slots,
+            slot_bytes=slot_bytes,
             sessions=sessions,
             watches=watches,
             heartbeat=heartbeat,

@@ -63,7 +63,7 @@ class LinkReceiver(StreamReceiver):
         self._readers[frames.OPEN] = self._open
         self._readers[frames.GOODBYE] = self._goodbye
         self._next_readers = self._peer_readers() if purpose is Purpose.PEER else self._dialogue_readers()
-        self._assembler = Assembler(settings.streams, settings.stream_bytes, settings.message_size)
+        self._assembler = Assembler(settings.slots, settings.slot_bytes, settings.message_size)
         self._last_watch = 0
         self.windows: ReceiveWindows = ReceiveWindows(settings.window_messages, settings.window_bytes)
         #: What the peer told when it opened, or None.

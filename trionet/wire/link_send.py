@@ -92,7 +92,7 @@ class LinkSender:
         """Begin to send, within the limits that the peer told."""
         self._peer = peer
         self._windows = SendWindows(peer.window_messages, peer.window_bytes)
-        self.outbox.lanes.limit(peer.streams, peer.stream_bytes)
+        self.outbox.lanes.limit(peer.slots, peer.slot_bytes)
 
     def close(self) -> None:
         """Send no more."""
