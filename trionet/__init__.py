@@ -95,6 +95,7 @@ from trionet.logs import ServiceFilter as ServiceFilter
 from trionet.logs import setup_logging as setup_logging
 from trionet.message import value as value
 from trionet.net.harbor import Harbor as Harbor
+from trionet.net.value_codec import ValueCodec as ValueCodec
 from trionet.program import run as run
 
 __all__ = [
@@ -165,6 +166,7 @@ __all__ = [
     "StreamStatistics",
     "Superseded",
     "TrionetError",
+    "ValueCodec",
     "Watch",
     "__version__",
     "command",

@@ -140,6 +140,7 @@ class Command(Declaration, Generic[P, R_co]):
         name: the name that messages carry.
         function: the handler.
         shielded: whether the handler runs on when its caller goes away.
+        endless: whether its handlers end at once when their service stops in order.
         deadline: default deadline in seconds, or None for the node's.
         inline: whether an idle service may run the handler in the caller's own task.
         abstract: whether it is declared for an interface, without a body.
@@ -153,6 +154,7 @@ class Command(Declaration, Generic[P, R_co]):
         *,
         shielded: bool = False,
         inline: bool = False,
+        endless: bool = False,
         deadline: float | None = None,
     ) -> None:
         self.declare(function, deadline)
@@ -165,6 +167,7 @@ class Command(Declaration, Generic[P, R_co]):
             raise TypeError(f"{function.__qualname__}: inline and shielded exclude each other")
         self.function = function
         self.shielded = shielded
+        self.endless = endless
         self.is_async: bool = inspect.iscoroutinefunction(function)
         self.inline: bool = inline or not (self.is_async or shielded)
 
@@ -210,13 +213,16 @@ def command(function: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]], /) 
 @overload
 def command(function: Callable[Concatenate[Any, P], R], /) -> Command[P, R]: ...
 @overload
-def command(*, shielded: bool = False, inline: bool = False, deadline: float | None = None) -> _Declare: ...
+def command(
+    *, shielded: bool = False, inline: bool = False, endless: bool = False, deadline: float | None = None
+) -> _Declare: ...
 def command(
     function: Any = None,
     /,
     *,
     shielded: bool = False,
     inline: bool = False,
+    endless: bool = False,
     deadline: float | None = None,
 ) -> Any:
     """Declare a method of a service as a command that others may call.
@@ -231,6 +237,8 @@ def command(
             coroutine that seldom waits.  It must not mind that cancel scopes of the caller are around it, nor
             whom Trio takes for the owner of a lock or of a slot of a limiter.  A command that is a plain
             function needs no such promise, as it cannot wait.
+        endless: the handler may wait as long as it likes, so when its service stops in order it is cancelled
+            at once, and not given the grace time.
         deadline: seconds that a call may take where the caller has no deadline of its own.
 
     Raises:
@@ -241,6 +249,6 @@ def command(
         return Command(function)
 
     def declare(function: Callable[..., Any], /) -> Command[Any, Any]:
-        return Command(function, shielded=shielded, inline=inline, deadline=deadline)
+        return Command(function, shielded=shielded, inline=inline, endless=endless, deadline=deadline)
 
     return declare

@@ -13,6 +13,7 @@ from trionet.handle import Handle
 from trionet.kernel.command import DEFAULT_OPTIONS, CallOptions, Command
 from trionet.kernel.consuming import StreamCall
 from trionet.kernel.declaration import Declaration
+from trionet.kernel.service import SERVICE_CLASSES
 from trionet.kernel.stream import Stream, StreamOptions
 from trionet.kernel.untyped import UntypedMethod
 from trionet.message import register_reference_class
@@ -153,6 +154,11 @@ def make_reference(node: Messenger, target: Handle | str, interface: type | None
         assert interface is not None
         cls = _CLASSES[interface] = _reference_class(interface)
     return cls(node, target)
+
+
+def received_reference(node: Messenger, target: Handle | str, interface: str | None) -> Any:
+    """Make a reference of what came of one: its target, and the name of its interface."""
+    return make_reference(node, target, None if interface is None else SERVICE_CLASSES.get(interface))
 
 
 def _reference_class(interface: type) -> type[Reference]:

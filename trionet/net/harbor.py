@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
@@ -26,8 +27,7 @@ from trionet.handle import Handle
 from trionet.kernel.event_streams import EventStreams
 from trionet.kernel.feed import Feed
 from trionet.kernel.network import Outgoing
-from trionet.kernel.reference import make_reference
-from trionet.kernel.service import SERVICE_CLASSES
+from trionet.kernel.reference import received_reference
 from trionet.kernel.statistics import LinkReport
 from trionet.kernel.watch import Exit
 from trionet.net.asks import Asks
@@ -253,11 +253,8 @@ class Harbor:
         self, connection: Connection, agreement: Agreement, opened: Callable[[Peer], None]
     ) -> Peer:
         chain_of = self._waits.chain_of
-        return Peer(self.node, self.config, connection, agreement, self._make_reference, opened, chain_of)
-
-    def _make_reference(self, target: Handle | str, interface: str | None) -> object:
-        cls = None if interface is None else SERVICE_CLASSES.get(interface)
-        return make_reference(self.node, target, cls)
+        made = partial(received_reference, self.node)
+        return Peer(self.node, self.config, connection, agreement, made, opened, chain_of)
 
     # --- messages --------------------------------------------------------------------------------------
 

@@ -4,6 +4,17 @@ Duty: what many back ends need and nobody wants to write again.
 May import: trionet.
 """
 
+from trionet.services.datacenter_client import DatacenterClient as DatacenterClient
+from trionet.services.datacenter_client import datacenter as datacenter
+from trionet.services.datacenter_service import Datacenter as Datacenter
+from trionet.services.datacenter_values import BadPath as BadPath
+from trionet.services.datacenter_values import Change as Change
+from trionet.services.datacenter_values import DatacenterAway as DatacenterAway
+from trionet.services.datacenter_values import DatacenterBusy as DatacenterBusy
+from trionet.services.datacenter_values import Entry as Entry
+from trionet.services.datacenter_values import NotABranch as NotABranch
+from trionet.services.datacenter_values import StorageFailed as StorageFailed
+from trionet.services.datacenter_values import WatchOverflow as WatchOverflow
 from trionet.services.inspection import NoSuchLevel as NoSuchLevel
 from trionet.services.launcher import Launcher as Launcher
 from trionet.services.launcher import LaunchRefused as LaunchRefused
@@ -16,14 +27,25 @@ from trionet.services.unique import query as query
 from trionet.services.unique import unique as unique
 
 __all__ = [
+    "BadPath",
+    "Change",
     "Collected",
+    "Datacenter",
+    "DatacenterAway",
+    "DatacenterBusy",
+    "DatacenterClient",
+    "Entry",
     "LaunchRefused",
     "Launcher",
     "MemoryStatistics",
     "NoSuchLevel",
     "NodeLoad",
+    "NotABranch",
     "RemoteNode",
     "ServiceLoad",
+    "StorageFailed",
+    "WatchOverflow",
+    "datacenter",
     "query",
     "unique",
 ]
