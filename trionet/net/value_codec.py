@@ -34,8 +34,8 @@ class ValueCodec:
         """Write a value; a reference to a local name becomes one to the handle of its owner.
 
         Raises:
-            BadMessage: if it is no value, or is too large or too deep.
-            NoSuchService: if nobody owns the local name of a reference in it.
+            BadMessage: if it is no value, is too large or too deep, or nobody owns the local name of a
+                reference in it.
         """
         copied, _ = snapshot(value, "value", self._node.limits, self._node.resolve_reference)
         return self._codec.encode(copied)

@@ -123,17 +123,29 @@ class Datacenter(Service, concurrency=_CONCURRENCY):
 
     @command
     async def get(self, path: str, default: Any = None) -> Any:
-        """Read the value at a path; a dict for a branch."""
+        """Read the value at a path; a dict for a branch.
+
+        Cancellation: as :meth:`DatacenterClient.get`.
+        """
         return await self._look(path, lambda sight: sight.value(default))
 
     @command
     async def entry(self, path: str) -> Entry | None:
-        """Read the value at a path with its version and its owner; None if there is none."""
+        """Read the value at a path with its version and its owner; None if there is none.
+
+        Cancellation: as :meth:`DatacenterClient.entry`.
+        """
         return await self._look(path, Sight.entry)
 
     @command
     async def list(self, path: str = "") -> tuple[str, ...]:
-        """The keys of a branch, sorted; without a path those of the whole tree."""
+        """The keys of a branch, sorted; without a path those of the whole tree.
+
+        Cancellation: as :meth:`DatacenterClient.list`.
+
+        Raises:
+            NotABranch: if the path leads through a value, or to one.
+        """
         keys = await self._look(path, Sight.keys, split_prefix)
         if keys is None:
             raise NotABranch(f"{path!r:.80} is a value and no branch")
@@ -141,7 +153,10 @@ class Datacenter(Service, concurrency=_CONCURRENCY):
 
     @command(endless=True, deadline=inf)
     async def wait(self, path: str) -> Any:
-        """Wait until there is a value at a path, and return it."""
+        """Wait until there is a value at a path, and return it.
+
+        Cancellation: as :meth:`DatacenterClient.wait`.
+        """
         keys = split_path(path)
         with self._audience.waiters.listening(keys, Waiter()) as waiter:
             found = await self._settled(keys, Sight.present)
@@ -149,7 +164,10 @@ class Datacenter(Service, concurrency=_CONCURRENCY):
 
     @stream(endless=True)
     async def changes(self, prefix: str = "", *, present: bool = False) -> AsyncIterator[Change]:
-        """The changes at a path and below it; if asked for, first what is there."""
+        """The changes at a path and below it; if asked for, first what is there.
+
+        Cancellation: as :meth:`DatacenterClient.watch`.
+        """
         keys = split_prefix(prefix)
         watcher = Watcher(self._journal.stored, self._most_queued)
         with self._audience.watchers.listening(keys, watcher):
@@ -197,7 +215,10 @@ class Datacenter(Service, concurrency=_CONCURRENCY):
 
     @command
     async def set(self, path: str, value: Any, *, owner: Any = None) -> Any:
-        """Set the value at a path; returns the old one."""
+        """Set the value at a path; returns the old one.
+
+        Cancellation: as :meth:`DatacenterClient.set`.
+        """
         holder = self._holder(owner)
         write = await self._write(path, lambda keys, _: self._tree.put(keys, value, holder))
         assert write is not None
@@ -205,7 +226,10 @@ class Datacenter(Service, concurrency=_CONCURRENCY):
 
     @command
     async def compare_and_set(self, path: str, version: int, value: Any, *, owner: Any = None) -> int | None:
-        """Set the value at a path if it has a version, 0 for none; returns the new version, or None."""
+        """Set the value at a path if it has a version, 0 for none; returns the new version, or None.
+
+        Cancellation: as :meth:`DatacenterClient.compare_and_set`.
+        """
         holder = self._holder(owner)
 
         def put(keys: Keys, sight: Sight) -> Write | None:
@@ -216,13 +240,19 @@ class Datacenter(Service, concurrency=_CONCURRENCY):
 
     @command
     async def delete(self, path: str) -> Any:
-        """Delete what is at a path; returns the value that was there."""
+        """Delete what is at a path; returns the value that was there.
+
+        Cancellation: as :meth:`DatacenterClient.delete`.
+        """
         write = await self._write(path, lambda keys, _: self._tree.remove(keys))
         return None if write is None else write.old
 
     @command
     async def compare_and_delete(self, path: str, version: int) -> bool:
-        """Delete what is at a path if it has a version; returns whether it had."""
+        """Delete what is at a path if it has a version; returns whether it had.
+
+        Cancellation: as :meth:`DatacenterClient.compare_and_delete`.
+        """
 
         def remove(keys: Keys, sight: Sight) -> Write | None:
             return self._tree.remove(keys) if sight.version_there == version else None
