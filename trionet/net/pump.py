@@ -117,10 +117,12 @@ class Pump:
                     self._take_events()
                     await self._read()
         finally:
-            self._reason = self._reason or "this node closed the link"
-            self.fates = self.link.close(self._reason)
-            self._over.set()
-            await trio.aclose_forcefully(self._stream)
+            try:
+                await trio.aclose_forcefully(self._stream)
+            finally:  # last, and without a wait after it: nobody may find a closed link and not know of it
+                self._reason = self._reason or "this node closed the link"
+                self.fates = self.link.close(self._reason)
+                self._over.set()
         return self._reason
 
     def kick(self) -> None:
