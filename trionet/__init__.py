@@ -77,6 +77,7 @@ from trionet.kernel.network import Cluster as Cluster
 from trionet.kernel.node import Node as Node
 from trionet.kernel.node import open_node as open_node
 from trionet.kernel.service import Service as Service
+from trionet.kernel.snapshots import Snapshot as Snapshot
 from trionet.kernel.spec import Spec as Spec
 from trionet.kernel.spec import spec as spec
 from trionet.kernel.statistics import HandlerStatistics as HandlerStatistics
@@ -158,6 +159,7 @@ __all__ = [
     "ServiceRestarting",
     "ServiceStatistics",
     "Settings",
+    "Snapshot",
     "Spec",
     "StartFailed",
     "Stream",

@@ -25,6 +25,7 @@ from trionet.kernel.outcomes import split_cancelled
 from trionet.kernel.reference import make_reference, target_of
 from trionet.kernel.seams import Seams
 from trionet.kernel.service import Service
+from trionet.kernel.snapshots import Snapshot, take
 from trionet.kernel.statistics import NodeStatistics, Sample, ServiceStatistics, measure, sample
 from trionet.kernel.stream import DEFAULT_STREAM_OPTIONS, Stream
 from trionet.kernel.tapping import MessageEvent, Tap, tapped
@@ -33,6 +34,7 @@ from trionet.kernel.watch import Exit, Watch
 P = ParamSpec("P")
 R = TypeVar("R")
 S = TypeVar("S", bound=Service)
+T = TypeVar("T")
 
 
 class Node(Lifecycle):
@@ -44,6 +46,7 @@ class Node(Lifecycle):
         super().__init__(nursery, config, seams, network)
         self.monitor: Monitor = Monitor(self)
         self.taps: dict[Handle, Tap] = {}
+        self._extensions: dict[object, Any] = {}
 
     @property
     def name(self) -> str:
@@ -202,6 +205,34 @@ class Node(Lifecycle):
         finally:
             if end is not None:
                 end()
+
+    # for libraries
+
+    def snapshot(self, item: T, label: str = "item") -> Snapshot[T]:
+        """Copy a value as a message is copied, for any number of receivers.
+
+        Args:
+            item: the value.
+            label: what it is, the first part of the path in an error text.
+
+        Raises:
+            BadMessage: if it holds anything that is no value, or is too large.
+        """
+        return take(item, label, self.limits, self.resolve_reference)
+
+    def extension(self, kind: Callable[[], T]) -> T:
+        """The one object of a class that belongs to this node; made when it is first asked for.
+
+        It is where a library keeps what it knows for each node.
+
+        Args:
+            kind: the class, which needs no arguments.
+        """
+        found = self._extensions.get(kind)
+        if found is None:
+            found = self._extensions[kind] = kind()
+        made: T = found
+        return made
 
     # statistics
 

@@ -22,6 +22,10 @@ from trionet.services.measures import Collected as Collected
 from trionet.services.measures import MemoryStatistics as MemoryStatistics
 from trionet.services.measures import NodeLoad as NodeLoad
 from trionet.services.measures import ServiceLoad as ServiceLoad
+from trionet.services.multicast import Messages as Messages
+from trionet.services.multicast import SubscriberStatistics as SubscriberStatistics
+from trionet.services.multicast import SubscriberTooSlow as SubscriberTooSlow
+from trionet.services.multicast import Topic as Topic
 from trionet.services.remote_node import RemoteNode as RemoteNode
 from trionet.services.unique import query as query
 from trionet.services.unique import unique as unique
@@ -38,12 +42,16 @@ __all__ = [
     "LaunchRefused",
     "Launcher",
     "MemoryStatistics",
+    "Messages",
     "NoSuchLevel",
     "NodeLoad",
     "NotABranch",
     "RemoteNode",
     "ServiceLoad",
     "StorageFailed",
+    "SubscriberStatistics",
+    "SubscriberTooSlow",
+    "Topic",
     "WatchOverflow",
     "datacenter",
     "query",
