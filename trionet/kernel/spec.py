@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Final, Generic, ParamSpec, TypeVar
+from weakref import WeakKeyDictionary
 
 import attrs
 
@@ -13,6 +14,9 @@ from trionet.kernel.service import Service
 P = ParamSpec("P")
 S = TypeVar("S", bound=Service)
 S_co = TypeVar("S_co", bound=Service, covariant=True)
+
+#: Constructors of classes that were started: to read one takes longer than to start a service.
+_SIGNATURES: Final[WeakKeyDictionary[type, inspect.Signature]] = WeakKeyDictionary()
 
 
 @attrs.frozen
@@ -38,14 +42,22 @@ def spec(cls: Callable[P, S], /, *args: P.args, **kwargs: P.kwargs) -> Spec[S]:
     """
     if not isinstance(cls, type) or not issubclass(cls, Service):
         raise TypeError(f"{cls!r} is no class that derives from trionet.Service")
+    signature = _SIGNATURES.get(cls)
+    if signature is None:
+        signature = _SIGNATURES[cls] = _constructor(cls)
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise TypeError(f"{cls.__qualname__}{signature}: {error}") from None
+    return Spec(cls, args, kwargs)  # type: ignore[arg-type]  # a class that makes S is a type[S]
+
+
+def _constructor(cls: type[Service]) -> inspect.Signature:
+    """The signature of the constructor, of a class that can be started."""
     bare = sorted(name for name, command in cls.__trionet_commands__.items() if command.abstract)
     if bare:
         raise TypeError(f"{cls.__qualname__} is an interface: {', '.join(bare)} has no body")
-    try:
-        inspect.signature(cls).bind(*args, **kwargs)
-    except TypeError as error:
-        raise TypeError(f"{cls.__qualname__}{inspect.signature(cls)}: {error}") from None
-    return Spec(cls, args, kwargs)  # type: ignore[arg-type]  # a class that makes S is a type[S]
+    return inspect.signature(cls)
 
 
 def as_spec(what: Spec[S] | Callable[[], S]) -> Spec[S]:
