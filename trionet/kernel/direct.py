@@ -108,7 +108,10 @@ def run_here(request: Request, command: Declaration) -> None:
         run_plain(request, command)
     except Exception as error:
         raise InternalError(f"a direct call of {request.command} broke") from error
-    node.charge(request.target, node.stopwatch() - began)
+    spent = node.stopwatch() - began
+    request.target.cpu_time += spent
+    if node.current is not None:  # within a step of this one's handler
+        node.current.target.cpu_time -= spent
 
 
 async def run_inline(request: DirectCall, command: Declaration, parent: Request | None) -> None:
