@@ -60,9 +60,6 @@ from trionet.kernel.classes import find_class as find_class
 from trionet.kernel.command import BoundCommand as BoundCommand
 from trionet.kernel.command import Command as Command
 from trionet.kernel.command import command as command
-from trionet.kernel.consuming import StreamCall as StreamCall
-from trionet.kernel.consuming import StreamReader as StreamReader
-from trionet.kernel.consuming import StreamStatistics as StreamStatistics
 from trionet.kernel.context import RequestInfo as RequestInfo
 from trionet.kernel.context import current_request as current_request
 from trionet.kernel.dead_letters import DeadLetter as DeadLetter
@@ -88,6 +85,9 @@ from trionet.kernel.statistics import ServiceStatistics as ServiceStatistics
 from trionet.kernel.stream import BoundStream as BoundStream
 from trionet.kernel.stream import Stream as Stream
 from trionet.kernel.stream import stream as stream
+from trionet.kernel.stream_reader import StreamCall as StreamCall
+from trionet.kernel.stream_reader import StreamReader as StreamReader
+from trionet.kernel.stream_reader import StreamStatistics as StreamStatistics
 from trionet.kernel.supervise import Restart as Restart
 from trionet.kernel.tapping import MessageEvent as MessageEvent
 from trionet.kernel.watch import Exit as Exit

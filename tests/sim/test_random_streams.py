@@ -151,7 +151,7 @@ async def test_c14_streams_in_trouble(autojump_clock: MockClock, seed: int) -> N
         cluster.heal()
         await trio.sleep(PEACE)
     ends = {course.end for course in life.courses.values()}
-    assert {"over", "left", "NodeDown"} <= ends
+    assert {"over", "left"} < ends  # and by what went wrong
     for course in life.courses.values():
         assert course.received == course.items or course.end != "over"
         assert not course.is_open or course.node in life.crashed

@@ -35,8 +35,8 @@ from trionet.kernel.together import waiter_for
 from trionet.message import Limits, snapshot_arguments
 
 if TYPE_CHECKING:
-    from trionet.kernel.consuming import StreamCall
     from trionet.kernel.stream import Stream, StreamOptions
+    from trionet.kernel.stream_reader import StreamCall
 
 #: Seconds after which a caller lets other tasks run, at the latest.
 SLICE: Final = 0.001

@@ -17,7 +17,6 @@ from trionet.errors import NoSuchService
 from trionet.handle import Handle, check_name
 from trionet.kernel.actor import Actor, only_one
 from trionet.kernel.command import Command, command_name
-from trionet.kernel.consuming import StreamCall
 from trionet.kernel.lifecycle import Lifecycle
 from trionet.kernel.monitor import Monitor
 from trionet.kernel.network import Cluster, Network
@@ -28,6 +27,7 @@ from trionet.kernel.service import Service
 from trionet.kernel.snapshots import Snapshot, take
 from trionet.kernel.statistics import NodeStatistics, Sample, ServiceStatistics, measure, sample
 from trionet.kernel.stream import DEFAULT_STREAM_OPTIONS, Stream
+from trionet.kernel.stream_reader import StreamCall
 from trionet.kernel.tapping import MessageEvent, Tap, tapped
 from trionet.kernel.watch import Exit, Watch
 

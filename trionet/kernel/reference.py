@@ -11,10 +11,10 @@ from typing import Any, Final, Protocol, cast
 
 from trionet.handle import Handle
 from trionet.kernel.command import DEFAULT_OPTIONS, CallOptions, Command
-from trionet.kernel.consuming import StreamCall
 from trionet.kernel.declaration import Declaration
 from trionet.kernel.service import SERVICE_CLASSES
 from trionet.kernel.stream import Stream, StreamOptions
+from trionet.kernel.stream_reader import StreamCall
 from trionet.kernel.untyped import UntypedMethod
 from trionet.message import register_reference_class
 

@@ -17,9 +17,9 @@ from attrs import field, validators
 from trionet.errors import DeadlineExceeded
 from trionet.handle import Handle
 from trionet.kernel.command import CallOptions, Command
-from trionet.kernel.consuming import OwnReader, StreamCall
 from trionet.kernel.declaration import Declaration
 from trionet.kernel.stream import Stream, StreamOptions
+from trionet.kernel.stream_reader import OwnReader, StreamCall
 
 if TYPE_CHECKING:
     from trionet.kernel.actor import Actor

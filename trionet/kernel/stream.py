@@ -13,9 +13,9 @@ from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Protocol, Typ
 
 import attrs
 
-from trionet.kernel.consuming import StreamCall
 from trionet.kernel.declaration import Declaration
 from trionet.kernel.producing import begin
+from trionet.kernel.stream_reader import StreamCall
 
 P = ParamSpec("P")
 T = TypeVar("T")

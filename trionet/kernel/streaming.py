@@ -14,7 +14,7 @@ from trionet.errors import DeadlineExceeded, NoSuchCommand
 from trionet.handle import Handle
 from trionet.kernel.actor import Actor
 from trionet.kernel.command import CallOptions
-from trionet.kernel.consuming import BUFFER, BUFFER_BYTES, FedReader, StreamCall
+from trionet.kernel.consuming import BUFFER, BUFFER_BYTES, FedReader
 from trionet.kernel.context import current_actor, handling
 from trionet.kernel.feed import Feed
 from trionet.kernel.messaging import Messaging
@@ -23,6 +23,7 @@ from trionet.kernel.patience import choose_deadline
 from trionet.kernel.producing import LocalStream
 from trionet.kernel.request import Request
 from trionet.kernel.stream import Stream, StreamOptions, stream_name
+from trionet.kernel.stream_reader import StreamCall
 from trionet.kernel.together import Branch, waiter_for
 from trionet.message import snapshot_arguments
 

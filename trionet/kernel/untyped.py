@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from trionet.kernel.command import DEFAULT_OPTIONS, BoundCommand, CallOptions
-from trionet.kernel.consuming import StreamCall, StreamReader
 from trionet.kernel.stream import DEFAULT_STREAM_OPTIONS, StreamOptions
+from trionet.kernel.stream_reader import StreamCall, StreamReader
 
 if TYPE_CHECKING:
     from trionet.kernel.reference import Reference
