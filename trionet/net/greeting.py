@@ -55,6 +55,8 @@ async def greet(connection: Connection, handshake: Dialer | Accepter) -> LinkPee
     except (trio.BrokenResourceError, trio.ClosedResourceError, ssl.SSLError, OSError) as error:
         handshake.receive_eof()
         failure = handshake.next_event()
+        if isinstance(failure, Authenticated):  # but the last word of this end did not get through
+            failure = handshake.next_event()
         assert isinstance(failure, HandshakeFailed)
         verdict = Verdict.FOREIGN if is_refusal(error.__cause__ or error) else failure.verdict
         raise GreetingFailed(f"{failure.reason} ({error.__cause__ or error})", verdict) from error
