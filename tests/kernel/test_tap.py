@@ -81,6 +81,7 @@ async def test_calls_and_sends_are_seen_with_what_came_of_them(node: Node, shop:
             "begun 1 call price 'tea', number=2",
             "ended 1 call price returned 5.0",
             "begun 2 send price 'milk'",
+            "ended 2 send price returned 2.5",
             "begun 3 send complain ",
             "ended 3 send complain raised ValueError: too late",
             "begun 4 call complain ",

@@ -15,7 +15,7 @@ from trionet.kernel.context import handling
 from trionet.kernel.declaration import Declaration
 from trionet.kernel.producing import begin as begin_stream
 from trionet.kernel.request import Request, State
-from trionet.message import NO_CHECKS, check, is_plain
+from trionet.message import NO_CHECKS, check
 
 if TYPE_CHECKING:
     from trionet.kernel.actor import Actor
@@ -45,13 +45,7 @@ def run_plain(request: Request, command: Declaration) -> None:
     except BaseException as error:
         _broke(actor, request, command, error)
     else:
-        if request.one_way:
-            if request.state is State.RUNNING:
-                request.state = State.DONE
-        elif is_plain(value) and request.state is State.RUNNING:
-            request.succeed(value, NO_CHECKS)
-        else:
-            actor.returned(request, value)
+        actor.returned(request, value)
     finally:
         node.current = former
 
