@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 from trionet.cluster_config import ClusterConfig
-from trionet.config import LogConfig, NodeConfig, Rule
+from trionet.config import LogConfig, NodeConfig, Rule, TraceConfig
 from trionet.configfile import (
     NODE_RESTART,
     NODE_RULES,
@@ -56,6 +56,7 @@ def expected(
     ("heading", "cls", "rules", "prefix"),
     [
         ("## `[node]`", NodeConfig, section_rules("node"), "node."),
+        ("## `[trace]`", TraceConfig, section_rules("trace"), "trace."),
         ("## `[log]`", LogConfig, section_rules("log"), "log."),
         ("## `[cluster]`", ClusterConfig, section_rules("cluster"), "cluster."),
         ("### `[up]`", UpConfig, section_rules("up"), "up."),
@@ -80,7 +81,8 @@ def test_each_key_of_a_node_of_a_cluster_is_there() -> None:
 
 def test_each_field_of_a_class_of_settings_has_a_rule() -> None:
     assert {each.name for each in attrs.fields(Restart)} == set(RESTART_RULES)
-    assert {each.name for each in attrs.fields(NodeConfig)} == {*section_rules("node"), "app"}
+    assert {each.name for each in attrs.fields(NodeConfig)} == {*section_rules("node"), "app", "trace"}
+    assert {each.name for each in attrs.fields(TraceConfig)} == set(section_rules("trace"))
     assert {each.name for each in attrs.fields(LogConfig)} == set(section_rules("log"))
     assert {each.name for each in attrs.fields(ClusterConfig)} == set(section_rules("cluster"))
     assert {each.name for each in attrs.fields(UpConfig)} == set(section_rules("up"))

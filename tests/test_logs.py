@@ -16,7 +16,7 @@ import pytest
 from trionet.config import LogConfig
 from trionet.logs import JsonFormatter, ServiceFilter, TextFormatter, setup_logging
 
-LABEL = (":00000007", ".greeter")
+LABEL = (":00000007", ".greeter", "00000000000000ff")
 
 
 @pytest.fixture(autouse=True)
@@ -40,11 +40,12 @@ def set_up(**config: Any) -> io.StringIO:
 log = logging.getLogger("tests.logs")
 
 
-def test_a_line_of_text_tells_time_level_service_logger_message() -> None:
+def test_a_line_of_text_tells_time_level_service_chain_logger_message() -> None:
     stream = set_up()
     log.warning("%d left", 3)
-    pattern = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} WARNING  :00000007 \.greeter tests\.logs: 3 left\n"
-    assert re.fullmatch(pattern, stream.getvalue())
+    time, line = stream.getvalue()[:23], stream.getvalue()[23:]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}", time)
+    assert line == " WARNING  :00000007 .greeter [00000000000000ff] tests.logs: 3 left\n"
 
 
 def test_outside_of_services_a_dash_stands_for_the_service() -> None:
@@ -89,6 +90,7 @@ def test_a_line_of_json_has_all_there_is_to_say() -> None:
         "node": "world",
         "service": ":00000007",
         "service_name": ".greeter",
+        "trace": "00000000000000ff",
         "room": {"id": 4},
         "odd": "<class 'object'>",
     } == line
@@ -150,9 +152,9 @@ def test_warnings_are_logged() -> None:
 def test_the_filter_serves_other_handlers_too() -> None:
     record = logging.makeLogRecord({"msg": "m"})
     assert ServiceFilter(lambda: LABEL).filter(record)
-    assert LABEL == (record.service, record.service_name)  # type: ignore[attr-defined]
+    assert LABEL == (record.service, record.service_name, record.trace)  # type: ignore[attr-defined]
     assert ServiceFilter().filter(record)
-    assert LABEL == (record.service, record.service_name)  # type: ignore[attr-defined]
+    assert LABEL == (record.service, record.service_name, record.trace)  # type: ignore[attr-defined]
 
 
 def test_the_text_formatter_takes_records_that_no_filter_saw() -> None:

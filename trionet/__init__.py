@@ -27,6 +27,7 @@ from trionet.cluster_events import NodeGone as NodeGone
 from trionet.cluster_events import NodeUp as NodeUp
 from trionet.config import LogConfig as LogConfig
 from trionet.config import NodeConfig as NodeConfig
+from trionet.config import TraceConfig as TraceConfig
 from trionet.configfile import Override as Override
 from trionet.configfile import ServiceConfig as ServiceConfig
 from trionet.configfile import Settings as Settings
@@ -73,8 +74,10 @@ from trionet.kernel.gathering import select as select
 from trionet.kernel.network import Cluster as Cluster
 from trionet.kernel.node import Node as Node
 from trionet.kernel.node import open_node as open_node
+from trionet.kernel.profile import CommandStatistics as CommandStatistics
 from trionet.kernel.service import Service as Service
 from trionet.kernel.snapshots import Snapshot as Snapshot
+from trionet.kernel.spans import Span as Span
 from trionet.kernel.spec import Spec as Spec
 from trionet.kernel.spec import spec as spec
 from trionet.kernel.statistics import HandlerStatistics as HandlerStatistics
@@ -110,6 +113,7 @@ __all__ = [
     "ClusterError",
     "ClusterEvent",
     "Command",
+    "CommandStatistics",
     "ConfigError",
     "DeadLetter",
     "DeadLetters",
@@ -160,6 +164,7 @@ __all__ = [
     "ServiceStatistics",
     "Settings",
     "Snapshot",
+    "Span",
     "Spec",
     "StartFailed",
     "Stream",
@@ -167,6 +172,7 @@ __all__ = [
     "StreamReader",
     "StreamStatistics",
     "Superseded",
+    "TraceConfig",
     "TrionetError",
     "ValueCodec",
     "Watch",

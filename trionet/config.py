@@ -104,6 +104,15 @@ def table_of(member: Rule, keys: str) -> Rule:
     return Rule(expected=f"a table: {keys}, each with {member.expected}", accepts=accepts, member=member)
 
 
+def share() -> Rule:
+    """A part of a whole, from 0 for nothing to 1 for all."""
+
+    def accepts(value: Any) -> bool:
+        return type(value) in (int, float) and 0 <= value <= 1
+
+    return Rule(expected="a number from 0 to 1", accepts=accepts, read=float)
+
+
 def _is_node_name(value: Any) -> bool:
     return isinstance(value, str) and _NODE_NAME.fullmatch(value) is not None
 
@@ -153,6 +162,27 @@ def freeze(value: Any) -> Any:
 
 
 @attrs.frozen(kw_only=True)
+class TraceConfig:
+    """What a node records of call chains.
+
+    Args:
+        sample: the share of the chains beginning on this node that are recorded, wherever they lead to.
+        record: whether the node records its part of chains that began on other nodes, also where ``sample``
+            is 0.
+        spans: handlers that have ended of which the node keeps a record.
+    """
+
+    sample: float = field(default=0.0, validator=share())
+    record: bool = field(default=False, validator=flag)
+    spans: int = field(default=10_000, validator=count("spans"))
+
+    @property
+    def records(self) -> bool:
+        """Whether the node records anything."""
+        return self.record or self.sample > 0
+
+
+@attrs.frozen(kw_only=True)
 class NodeConfig:
     """The settings of one node.
 
@@ -171,6 +201,8 @@ class NodeConfig:
             ``package.module:Class``, where ``*`` stands for any text.
         direct_calls: whether a call to an idle service may be handled in the caller's own task: always for
             commands that are plain functions, and for coroutines that declare ``inline=True``.
+        profile: whether the node measures each command of each class of services.
+        trace: what it records of call chains.
         app: the user's own settings: the table ``[app]`` of the configuration, deeply read-only.
     """
 
@@ -186,6 +218,8 @@ class NodeConfig:
     dead_letter_log_rate: int = field(default=10, validator=count("lines a second"))
     launch: tuple[str, ...] = field(default=(), converter=_tuple, validator=_patterns)
     direct_calls: bool = field(default=True, validator=flag)
+    profile: bool = field(default=False, validator=flag)
+    trace: TraceConfig = field(factory=TraceConfig)
     app: Mapping[str, Any] = field(
         factory=dict, converter=_frozen_table, validator=_free_table, hash=False, repr=False
     )

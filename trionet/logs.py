@@ -14,7 +14,7 @@ from typing import Any, Final, TextIO
 
 from trionet.config import LogConfig
 
-Owner = Callable[[], tuple[str, str] | None]
+Owner = Callable[[], tuple[str, str, str | None] | None]
 
 _KNOWN: Final = frozenset(vars(logging.makeLogRecord({}))) | {
     "asctime",
@@ -22,6 +22,7 @@ _KNOWN: Final = frozenset(vars(logging.makeLogRecord({}))) | {
     "service",
     "service_name",
     "taskName",
+    "trace",
 }
 
 
@@ -30,14 +31,15 @@ def _nobody() -> None:
 
 
 class ServiceFilter(logging.Filter):
-    """Puts the service whose code runs into each record; it never drops one.
+    """Puts the service whose code runs, and its call chain, into each record; it never drops one.
 
-    The attributes are ``service``, the text of its handle, and ``service_name``; both are None outside of
-    services.  What a record has already (by ``extra``) stays.  Put it on handlers, not on loggers: a
-    logger's filter does not see the records of loggers below it.
+    The attributes are ``service``, the text of its handle, ``service_name``, and ``trace``, the id of the
+    call chain; all are None outside of services, the last also where a service acts by itself.  What a
+    record has already (by ``extra``) stays.  Put it on handlers, not on loggers: a logger's filter does not
+    see the records of loggers below it.
 
     Args:
-        owner: returns handle and name of the service whose code runs, or None.
+        owner: returns handle and name of the service whose code runs and the id of the call chain, or None.
     """
 
     def __init__(self, owner: Owner = _nobody) -> None:
@@ -46,10 +48,13 @@ class ServiceFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Add the attributes."""
+        service, name, trace = self._owner() or (None, None, None)
         if not hasattr(record, "service"):
-            record.service, record.service_name = self._owner() or (None, None)
+            record.service, record.service_name = service, name
         elif not hasattr(record, "service_name"):
             record.service_name = None
+        if not hasattr(record, "trace"):
+            record.trace = trace
         return True
 
 
@@ -58,7 +63,7 @@ def _service(record: logging.LogRecord) -> tuple[Any, Any]:
 
 
 class TextFormatter(logging.Formatter):
-    """Lines for people: local time, level, service, logger, message."""
+    """Lines for people: local time, level, service, id of the call chain in brackets, logger, message."""
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
         """Local time to the millisecond."""
@@ -69,7 +74,9 @@ class TextFormatter(logging.Formatter):
         """One line; a traceback, if any, follows it."""
         handle, name = _service(record)
         service = f"{handle} {name}" if handle and name else handle or "-"
-        return f"{record.asctime} {record.levelname:<8} {service} {record.name}: {record.message}"
+        trace = getattr(record, "trace", None)
+        chain = f" [{trace}]" if trace else ""
+        return f"{record.asctime} {record.levelname:<8} {service}{chain} {record.name}: {record.message}"
 
     def usesTime(self) -> bool:
         """The line begins with the time."""
@@ -80,8 +87,8 @@ class JsonFormatter(logging.Formatter):
     """One JSON object a line.
 
     Keys: ``time`` (ISO 8601, UTC), ``level``, ``logger``, ``message``, ``node``; ``service`` and
-    ``service_name`` inside a service; ``exception`` and ``stack``, as text, where there are any; and what
-    the record was given as ``extra``.
+    ``service_name`` inside a service; ``trace``, the id of the call chain, in handlers; ``exception`` and
+    ``stack``, as text, where there are any; and what the record was given as ``extra``.
 
     Args:
         node: the node's name, or None to leave it out.
@@ -103,6 +110,7 @@ class JsonFormatter(logging.Formatter):
             "node": self._node,
             "service": handle,
             "service_name": name,
+            "trace": getattr(record, "trace", None),
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
@@ -139,7 +147,7 @@ def setup_logging(
 
     Args:
         config: levels and format.
-        owner: returns handle and name of the service whose code runs, or None;
+        owner: returns handle and name of the service whose code runs and the id of the call chain, or None;
             ``trionet.kernel.context.current_owner_label`` does.
         node: the node's name, for the JSON format.
         stream: where to; by default standard error.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,7 +41,8 @@ async def main(node):
 def test_a_script_runs_and_its_classes_belong_to_a_module_of_its_name(write: Write, invoke: Invoke) -> None:
     result = invoke("run", write("hello.py", HELLO), "--name", "world")
     assert ("Hello, Trio!\nhello world\n", 0) == (result.stdout, result.exit_code)
-    assert "INFO     :00000001 .greeter hello.Greeter: greeting Trio\n" in result.stderr
+    pattern = r"INFO     :00000001 \.greeter \[[0-9a-f]{16}\] hello\.Greeter: greeting Trio\n"
+    assert re.search(pattern, result.stderr)
 
 
 def test_a_script_can_import_its_neighbours_and_be_imported(write: Write, invoke: Invoke) -> None:
@@ -270,3 +272,37 @@ def test_a_service_that_does_not_start_is_named_and_ends_the_node(
     assert 1 == result.exit_code
     if reason != "start_deadline":
         assert reason in result.stderr
+
+
+PROFILED = """
+from trionet import Service, command
+
+class Squares(Service):
+    @command
+    def square(self, number: int) -> int:
+        return number * number // number
+
+async def main(node):
+    squares = await node.start(Squares)
+    for number in range(3):
+        try:
+            await squares.square(number)
+        except Exception as error:
+            print(error.type_name)
+"""
+
+
+def test_a_profile_is_a_table_at_the_end(write: Write, invoke: Invoke) -> None:
+    result = invoke("run", write("squares_of.py", PROFILED), "--profile")
+    assert (result.stdout, result.exit_code) == ("ZeroDivisionError\n", 0)
+    head, line = result.stderr.splitlines()
+    assert "service             command  calls  errors  cancelled  CPU s" in head
+    assert line.split()[:5] == ["squares_of:Squares", "square", "3", "1", "0"]
+    assert len(line.split()) == 10
+
+
+def test_a_profile_of_nothing_and_of_a_node_that_crashed(write: Write, invoke: Invoke) -> None:
+    result = invoke("run", write("nothing.py", "async def main(node): raise KeyError"), "--profile")
+    assert "KeyError" in result.stderr
+    assert "profile: no handler has ended" in result.stderr
+    assert "profile:" not in invoke("run", write("other.py", "async def main(node): pass")).stderr

@@ -332,3 +332,13 @@ def test_the_classes_come_from_the_configuration() -> None:
 
 def test_repr() -> None:
     assert repr(RemoteNode(None, 3)) == "<RemoteNode 3>"  # type: ignore[arg-type]
+
+
+async def test_the_profile_of_another_node() -> None:
+    async with open_cluster(2, config=attrs.evolve(CONFIG, profile=True)) as cluster:
+        _, two = await put_up(cluster)
+        worker = await two.start(spec(Worker, 3))
+        assert await worker.double(4) == 8
+        told = {each.command: each for each in await two.profile()}
+        assert told["double"].service_class == f"{WORKERS}:Worker"
+        assert (told["double"].calls, told["launch"].calls) == (1, 1)

@@ -19,6 +19,7 @@ import typer
 from trionet.cli.classes import Planned, plan
 from trionet.cli.options import EnvFileOption, NodeOption, SetOption, refuse, settings_of
 from trionet.cli.process import Process
+from trionet.cli.profile import profile_table
 from trionet.cli.script import add_import_path, below, execute, load_script, main_of
 from trionet.configfile import Settings, advise
 from trionet.errors import ClusterError, ConfigError, HarborTaken, MasterUnreachable, NameTaken, StartFailed
@@ -37,6 +38,8 @@ EXAMPLES: Final = """\
   trionet run hello.py
 
   trionet run hello.py --log-level debug --set node.stop_grace=2
+
+  trionet run hello.py --profile
 
   trionet run job.py -- --the-script's-own-option
 
@@ -98,6 +101,14 @@ def run(
         str | None,
         typer.Option(metavar="NAME", help="The name of the node. [dim]node.name, TRIONET_NODE_NAME[/dim]"),
     ] = None,
+    profile: Annotated[
+        bool,
+        typer.Option(
+            "--profile",
+            help="Measure each command of each class of services; a table at the end."
+            " [dim]node.profile, TRIONET_NODE_PROFILE[/dim]",
+        ),
+    ] = False,
     harbor: Annotated[
         str | None,
         typer.Option(
@@ -148,6 +159,7 @@ def run(
         "--log-level": ("log.level", log_level),
         "--log-format": ("log.format", log_format),
         "--name": ("node.name", name),
+        "--profile": ("node.profile", "true" if profile else None),
         "--harbor": ("cluster.harbor", harbor),
         "--address": ("cluster.address", address),
         "--master": ("cluster.master", master),
@@ -160,7 +172,7 @@ def run(
         os.environ.update(settings.variables)
         if script is not None:
             settings = attrs.evolve(settings, script=script, args=tuple(args or ()))
-        code = run_settings(settings, process)
+        code = run_settings(settings, process, print_profile if profile else None)
     except KeyboardInterrupt:
         if not process.stops.count:
             raise
@@ -168,8 +180,19 @@ def run(
     raise typer.Exit(code)
 
 
-def run_settings(settings: Settings, process: Process) -> int:
+def print_profile(node: Node) -> None:
+    """Print what was measured of a node on standard error."""
+    for line in profile_table(node.profile()):
+        typer.echo(line, err=True)
+
+
+def run_settings(settings: Settings, process: Process, closed: Callable[[Node], None] | None = None) -> int:
     """Load what is to run, run it, and log how it failed if it did.
+
+    Args:
+        settings: say what is to run.
+        process: its signals and its parent.
+        closed: told when the node has closed.
 
     Returns:
         The exit code.
@@ -192,6 +215,8 @@ def run_settings(settings: Settings, process: Process) -> int:
         if advice.level == "warning":
             _log.warning("%s", advice)
     launch = Launch(program.run_main, (), settings.node, network, program.start_services)
+    if closed is not None:
+        launch = attrs.evolve(launch, closed=closed)
     try:
         return run_node(launch, process.stops, process.parent)
     except _NotStarted as failure:

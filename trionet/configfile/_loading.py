@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from trionet.cluster_config import ClusterConfig
-from trionet.config import LogConfig, NodeConfig
+from trionet.config import LogConfig, NodeConfig, TraceConfig
 from trionet.configfile._check import as_table, build
 from trionet.configfile._files import ENV_FILE, INCLUDE, Environment, Files
 from trionet.configfile._nodes import Entry, find_standalone, read_entry
@@ -187,7 +187,8 @@ class Loading:
                 hint = did_you_mean(key, [*_ROOT_KEYS, _NODES, INCLUDE, ENV_FILE])
                 self.problems.add(node.origin, key, "unknown key" + hint)
         app = self._app()
-        node_config = self._section("node", lambda **values: NodeConfig(app=app, **values))
+        trace = self._section("trace", TraceConfig) or TraceConfig()
+        node_config = self._section("node", lambda **values: NodeConfig(app=app, trace=trace, **values))
         log = self._section("log", LogConfig)
         up = self._section("up", UpConfig)
         cluster = self._cluster()

@@ -1,4 +1,4 @@
-"""The sections of a configuration whose keys are known: ``[node]``, ``[log]``, ``[cluster]``, ``[up]``.
+"""The sections of a configuration whose keys are known, such as ``[node]`` and ``[cluster]``.
 
 Duty: which class of settings a section makes, and the rules of its keys.
 May import: the values and this package's checks.
@@ -12,7 +12,7 @@ import attrs
 from attrs import field
 
 from trionet.cluster_config import ClusterConfig
-from trionet.config import LogConfig, NodeConfig, Rule, seconds
+from trionet.config import LogConfig, NodeConfig, Rule, TraceConfig, seconds
 from trionet.configfile._check import rules_of
 
 
@@ -29,6 +29,7 @@ class UpConfig:
 
 SECTIONS: Final[dict[str, type]] = {
     "node": NodeConfig,
+    "trace": TraceConfig,
     "log": LogConfig,
     "cluster": ClusterConfig,
     "up": UpConfig,

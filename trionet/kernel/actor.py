@@ -135,6 +135,8 @@ class Actor(HandlerEnds):
         self._on_started: Callable[[BaseException | None], None] | None = None
         self.context: Context = node.context.copy()
         self.context.run(current_actor.set, self)
+        if node.observer is not None:
+            node.observer.attach(self)
 
     # who it is
 

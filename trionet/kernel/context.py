@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from trionet.handle import Handle
+from trionet.kernel.traces import text_of_trace
 
 if TYPE_CHECKING:
     from trionet.kernel.actor import Actor
@@ -56,7 +57,14 @@ def current_request() -> RequestInfo:
     return request.info()
 
 
-def current_owner_label() -> tuple[str, str] | None:
-    """Return handle and name of the service whose code is running, or None outside of services."""
+def current_owner_label() -> tuple[str, str, str | None] | None:
+    """Who the current code belongs to, for logs; None outside of services.
+
+    Returns:
+        The handle and the name of the service, and the id of the call chain within which it runs, if any.
+    """
     actor = current_actor.get()
-    return None if actor is None else (str(actor.handle), actor.label)
+    if actor is None:
+        return None
+    request = handling.get()
+    return str(actor.handle), actor.label, None if request is None else text_of_trace(request.trace)

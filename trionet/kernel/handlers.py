@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from trionet.errors import BadArguments, BadMessage, CallError, NoSuchCommand, ServiceExited
 from trionet.kernel.context import handling
 from trionet.kernel.declaration import Declaration
+from trionet.kernel.observing import CALLERS
 from trionet.kernel.producing import begin as begin_stream
 from trionet.kernel.request import Request, State
 from trionet.message import NO_CHECKS, check
@@ -157,7 +158,7 @@ def _unfit(error: BaseException, command: Declaration) -> CallError | None:
 
 
 #: The code that calls handlers: what comes from none of their frames is about the message.
-_CALLERS: Final = (_first_step.__code__, _plain.__code__, begin_stream.__code__)
+_CALLERS: Final = (_first_step.__code__, _plain.__code__, begin_stream.__code__, *CALLERS)
 
 
 @types.coroutine

@@ -27,11 +27,13 @@ from trionet.kernel.dead_letters import DeadLetter, DeadLetters
 from trionet.kernel.deadlines import Deadlines
 from trionet.kernel.direct import DirectCall, may_nest, run_here, run_inline
 from trionet.kernel.network import Network, Outgoing
+from trionet.kernel.observing import Observer
 from trionet.kernel.patience import Waiting, choose_deadline, wait_for_room
 from trionet.kernel.reference import make_reference
 from trionet.kernel.request import Request, State
 from trionet.kernel.seams import Seams
 from trionet.kernel.together import waiter_for
+from trionet.kernel.traces import trace_ids
 from trionet.message import Limits, snapshot_arguments
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ class Messaging(Addressing):
 
     Attributes:
         current: the request whose handler holds the event loop right now.
+        observer: what knows of handlers, on a node that observes them.
     """
 
     def __init__(self, config: NodeConfig, seams: Seams, network: Network | None = None) -> None:
@@ -58,7 +61,10 @@ class Messaging(Addressing):
         self.context: Context = Context()
         self.current: Request | None = None
         self._sessions = count(1)
-        self._traces = count(seams.random.getrandbits(62))
+        self._traces = trace_ids(config.trace.sample, seams.random)
+        self.observer: Observer | None = None
+        if config.profile or config.trace.records:
+            self.observer = Observer(config, seams)
         self._slice_ends = 0.0
 
     def resolve_reference(self, reference: Any) -> Any:

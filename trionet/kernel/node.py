@@ -1,7 +1,8 @@
 """The node: one Trio run that owns services, names and the way to other nodes.
 
 Duty: the public surface of a node; its parts are messages (:mod:`trionet.kernel.messaging`), names
-(:mod:`trionet.kernel.naming`) and the life of services (:mod:`trionet.kernel.lifecycle`).
+(:mod:`trionet.kernel.naming`), the life of services (:mod:`trionet.kernel.lifecycle`) and what is measured
+(:mod:`trionet.kernel.measuring`).
 """
 
 from __future__ import annotations
@@ -13,11 +14,10 @@ from typing import Any, ParamSpec, TypeVar, overload
 import trio
 
 from trionet.config import NodeConfig
-from trionet.errors import NoSuchService
 from trionet.handle import Handle, check_name
 from trionet.kernel.actor import Actor, only_one
 from trionet.kernel.command import Command, command_name
-from trionet.kernel.lifecycle import Lifecycle
+from trionet.kernel.measuring import Measuring
 from trionet.kernel.monitor import Monitor
 from trionet.kernel.network import Cluster, Network
 from trionet.kernel.outcomes import split_cancelled
@@ -25,10 +25,8 @@ from trionet.kernel.reference import make_reference, target_of
 from trionet.kernel.seams import Seams
 from trionet.kernel.service import Service
 from trionet.kernel.snapshots import Snapshot, take
-from trionet.kernel.statistics import NodeStatistics, Sample, ServiceStatistics, measure, sample
 from trionet.kernel.stream import DEFAULT_STREAM_OPTIONS, Stream
 from trionet.kernel.stream_reader import StreamCall
-from trionet.kernel.tapping import MessageEvent, Tap, tapped
 from trionet.kernel.watch import Exit, Watch
 
 P = ParamSpec("P")
@@ -37,7 +35,7 @@ S = TypeVar("S", bound=Service)
 T = TypeVar("T")
 
 
-class Node(Lifecycle):
+class Node(Measuring):
     """A container of services; made by :func:`open_node`."""
 
     def __init__(
@@ -45,7 +43,6 @@ class Node(Lifecycle):
     ) -> None:
         super().__init__(nursery, config, seams, network)
         self.monitor: Monitor = Monitor(self)
-        self.taps: dict[Handle, Tap] = {}
         self._extensions: dict[object, Any] = {}
 
     @property
@@ -233,71 +230,6 @@ class Node(Lifecycle):
             found = self._extensions[kind] = kind()
         made: T = found
         return made
-
-    # statistics
-
-    def services(self) -> tuple[Handle, ...]:
-        """The handles of all services of this node, oldest first."""
-        return tuple(actor.handle for actor in self.actors.values())
-
-    def service_statistics(self, target: Any) -> ServiceStatistics:
-        """Measure one service of this node.
-
-        Raises:
-            NoSuchService: if it is no living service of this node.
-        """
-        return measure(self._actor_here(target))
-
-    def samples(self) -> dict[Handle, Sample]:
-        """Measure what changes most of all services of this node, oldest first; cheaper than the above."""
-        return {actor.handle: sample(actor) for actor in self.actors.values()}
-
-    def tap(self, target: Any) -> AbstractAsyncContextManager[trio.MemoryReceiveChannel[MessageEvent]]:
-        """Look at the messages of a service: ``async with node.tap(".x") as events: async for e in events``.
-
-        Each message gives an event when it begins to be handled and one when it has ended.  The stream ends
-        with the service; a reader that lags by more than 1,000 events misses some.  Leaving the block leaves
-        nothing behind; a service that nobody looks at pays nothing.
-
-        Args:
-            target: a reference, handle or name of a service of this node.
-
-        Raises:
-            NoSuchService: if it is no living service of this node.
-        """
-        return tapped(self._actor_here(target))
-
-    def _actor_here(self, target: Any) -> Actor:
-        actor = self.locate(target_of(target))
-        if not isinstance(actor, Actor):
-            raise NoSuchService(f"{actor} is not on this node", executed=False)
-        return actor
-
-    def service_info(self, target: Any) -> object:
-        """What one service of this node tells of itself; see :meth:`Service.debug_info`.
-
-        Raises:
-            NoSuchService: if it is no living service of this node.
-            Exception: what ``debug_info`` raised.
-        """
-        actor = self._actor_here(target)
-        return None if actor.instance is None else actor.context.copy().run(actor.instance.debug_info)
-
-    def statistics(self) -> NodeStatistics:
-        """Measure the node."""
-        actors = self.actors.values()
-        return NodeStatistics(
-            self.name,
-            self.harbor,
-            self.incarnation,
-            len(actors),
-            sum(actor.messages for actor in actors),
-            sum(actor.cpu_time for actor in actors),
-            sum(actor.inbox.size for actor in actors),
-            sum(len(actor.handlers) for actor in actors),
-            self.dead_letters.count,
-            self.monitor.stalls,
-        )
 
     # its own life
 

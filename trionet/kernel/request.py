@@ -18,6 +18,7 @@ import trio
 from trionet.errors import CallError
 from trionet.handle import Handle
 from trionet.kernel.context import RequestInfo
+from trionet.kernel.traces import id_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine, Sequence
@@ -59,6 +60,8 @@ class Request:
         command: the name of the command.
         deadline: on the clock of ``trio.current_time()``; infinity for none.
         checks: copied instances whose validators the receiver runs: of the arguments, later of the result.
+        queued_at: when it came into the inbox; only a node that observes its handlers notes it.
+        trace: the number of its call chain, see :mod:`trionet.kernel.traces`.
         shielded: whether its handler runs on when nobody waits any more.
         worker: while running: the task that drives the handler, and its scope.
         context: while running: the context variables of the handler.
@@ -77,6 +80,7 @@ class Request:
     session: int = 0
     deadline: float = inf
     since: float = 0.0
+    queued_at: float = inf
     state: State = State.QUEUED
     cut: Cut | None = None
     shielded: bool = False
@@ -120,7 +124,12 @@ class Request:
     def info(self) -> RequestInfo:
         """What a handler may know."""
         return RequestInfo(
-            self.source_handle(), self.source_node(), self.session, self.deadline, self.trace, self.command
+            self.source_handle(),
+            self.source_node(),
+            self.session,
+            self.deadline,
+            id_of(self.trace),
+            self.command,
         )
 
     def time_left_bound(self) -> float:

@@ -32,22 +32,27 @@ class Seams:
     Args:
         random: source of incarnations, nonces, jitter and ids.
         stopwatch: seconds of a clock that only ever measures how long code held the event loop.
+        time_of_day: seconds since 1970, on a clock that may jump.
         run_sync: runs a blocking function in a worker thread.
         watchdog: whether a thread watches for handlers that hold the event loop.
     """
 
     random: Random = attrs.field(factory=SystemRandom)
     stopwatch: Callable[[], float] = time.perf_counter
+    time_of_day: Callable[[], float] = time.time
     run_sync: Callable[..., object] = _in_thread
     watchdog: bool = True
 
 
 def simulated(seed: int) -> Seams:
-    """Seams for a simulation: seeded chance, a stopwatch that counts its readings, threads run inline."""
+    """Seams for a simulation: seeded chance, a stopwatch that counts its readings, threads run inline.
+
+    The time of day is that of Trio's clock.
+    """
     readings = count()
 
     async def inline(function: Callable[..., T], *args: object) -> T:
         await trio.lowlevel.checkpoint()
         return function(*args)
 
-    return Seams(Random(seed), lambda: next(readings) * READING, inline, watchdog=False)
+    return Seams(Random(seed), lambda: next(readings) * READING, trio.current_time, inline, watchdog=False)

@@ -21,7 +21,9 @@ from trionet.errors import CallError, text_of
 from trionet.handle import Handle
 from trionet.kernel.actor import Actor
 from trionet.kernel.inbox import Inbox
+from trionet.kernel.observing import TimedInbox
 from trionet.kernel.request import Request, State
+from trionet.kernel.traces import id_of
 from trionet.message import value
 
 #: Events that a reader may lag behind before further ones are dropped for it.
@@ -81,10 +83,15 @@ class _Reader:
 
 
 class Tap:
-    """All who look at one service, and the messages that it is handling meanwhile."""
+    """All who look at one service, and the messages that it is handling meanwhile.
 
-    def __init__(self) -> None:
+    Args:
+        inbox_class: what the inbox is while nobody looks.
+    """
+
+    def __init__(self, inbox_class: type[Inbox]) -> None:
         self.readers: dict[_Reader, None] = {}
+        self.untapped: type[Inbox] = inbox_class
         self._open: dict[Request, tuple[int, float]] = {}
         self._instant: Request | None = None
         self._count = 0
@@ -115,13 +122,13 @@ class Tap:
         seconds: float,
     ) -> None:
         kind: Kind = "stream" if request.is_stream else "send" if request.one_way else "call"
-        source, trace = request.source_handle(), request.trace
+        source, trace = request.source_handle(), id_of(request.trace)
         event = MessageEvent(stage, number, kind, request.command, source, text, seconds, trace, 0)
         for reader in self.readers:
             reader.offer(event)
 
 
-class _TappedInbox(Inbox):
+class _TappedInbox(TimedInbox):
     """Tells of each message that is taken."""
 
     __slots__ = ()
@@ -175,7 +182,7 @@ async def tapped(actor: Actor) -> AsyncIterator[trio.MemoryReceiveChannel[Messag
     taps = actor.node.taps
     tap = taps.get(actor.handle)
     if tap is None:
-        tap = taps[actor.handle] = Tap()
+        tap = taps[actor.handle] = Tap(type(actor.inbox))
         actor.__class__ = _TappedActor
         actor.inbox.__class__ = _TappedInbox
     send, receive = trio.open_memory_channel[MessageEvent](READER_BUFFER)
@@ -190,7 +197,7 @@ async def tapped(actor: Actor) -> AsyncIterator[trio.MemoryReceiveChannel[Messag
         del tap.readers[reader]
         if not tap.readers:
             actor.__class__ = Actor
-            actor.inbox.__class__ = Inbox
+            actor.inbox.__class__ = tap.untapped
             del taps[actor.handle]
 
 

@@ -21,6 +21,7 @@ from trionet.kernel.messaging import SLICE
 from trionet.kernel.network import Outgoing
 from trionet.kernel.request import Request
 from trionet.kernel.statistics import LinkReport
+from trionet.kernel.traces import LARGEST_ID
 from trionet.kernel.watch import Exit, Reason
 from trionet.net.desk import NODE_ID, UNDELIVERED, Chain, Hops, NodeDesk
 from trionet.net.failures import decode_failure, encode_failure
@@ -206,8 +207,8 @@ class Peer:
         return self.codec.encode_arguments(message.args, message.kwargs)
 
     def encode_trace(self, trace: int) -> bytes:
-        """Write the id of a trace."""
-        return trace.to_bytes(8, "big")
+        """Write the number of a call chain; those that are recorded have a longer one."""
+        return trace.to_bytes(8 if trace <= LARGEST_ID else 16, "big")
 
     def submit(self, outbound: Outbound) -> bool:
         """Hand a message to the link, or let it stand in the line of its target; tell which.
@@ -412,7 +413,7 @@ class Peer:
                 self.link.consumed(NODE_ID, 1, len(event.payload))
                 return
             actor = self.receiver(event.target)
-            trace = int.from_bytes(event.trace[:8], "big")
+            trace = int.from_bytes(event.trace[:16], "big")
             request = InboundCall(self, event.source, actor, event.command, trace, len(event.payload))
             request.begin(event.session, trio.current_time() + event.remaining)
             request.args, request.kwargs, request.checks = args, kwargs, checks
@@ -453,7 +454,7 @@ class Peer:
                 self.link.consumed(event.target, 1, len(event.payload))
                 return
             actor = self.receiver(event.target)
-            trace = int.from_bytes(event.trace[:8], "big")
+            trace = int.from_bytes(event.trace[:16], "big")
             request = InboundSend(self, event.source, actor, event.command, trace, len(event.payload))
             request.args, request.kwargs, request.checks = args, kwargs, checks
             if self._runs_here(request):

@@ -68,7 +68,7 @@ class PeerStreams:
             args, kwargs, checks = peer.arguments(event.payload)
             actor = peer.receiver(event.target)
             check_is_stream(actor, event.command)
-            trace = int.from_bytes(event.trace[:8], "big")
+            trace = int.from_bytes(event.trace[:16], "big")
             request = InboundStream(peer, event.source, actor, event.command, trace, len(event.payload))
             request.open(event.session, event.outflow)
             request.args, request.kwargs, request.checks = args, kwargs, checks

@@ -41,6 +41,10 @@ async def _nothing(_: Node) -> None:
     pass
 
 
+def _nothing_more(_: Node) -> None:
+    pass
+
+
 @attrs.frozen
 class Launch:
     """What is to run.
@@ -51,6 +55,7 @@ class Launch:
         config: the node's settings.
         network: the way to other nodes, or None for a node alone.
         prepare: runs on the open node before ``main``; only then the program is ready.
+        closed: told when the node has closed, however that came.
     """
 
     main: Main
@@ -58,6 +63,7 @@ class Launch:
     config: NodeConfig = attrs.field(factory=NodeConfig)
     network: Network | None = None
     prepare: Callable[[Node], Awaitable[None]] = _nothing
+    closed: Callable[[Node], None] = _nothing_more
 
 
 class _Program:
@@ -128,7 +134,11 @@ def run_node(launch: Launch, stops: StopSignals, parent: Parent) -> int:
     program = _Program(launch, stops, parent)
     stops.stage = Stage.RUNNING
     parent.patience = launch.config.stop_grace + _LEAVING
-    trio.run(program.serve)
+    try:
+        trio.run(program.serve)
+    finally:
+        if program.node is not None:
+            launch.closed(program.node)
     cut_off = program.cut_off()
     if not cut_off:
         return EXIT_OK

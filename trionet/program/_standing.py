@@ -14,6 +14,8 @@ from trionet.kernel.node import Node
 
 #: Local name and class of each.
 STANDING: Final = {".launcher": "trionet.services.launcher:Launcher"}
+#: The same of what stands on a node that records call chains.
+TRACING: Final = {".tracer": "trionet.services.tracer:Tracer"}
 
 
 async def start_standing(node: Node) -> None:
@@ -26,5 +28,6 @@ async def start_standing(node: Node) -> None:
     """
     if node.harbor == 0:
         return
-    for name, class_name in STANDING.items():
+    standing = STANDING | (TRACING if node.config.trace.records else {})
+    for name, class_name in standing.items():
         await node.start(find_class(class_name), name=name)

@@ -4,6 +4,7 @@ Duty: what many back ends need and nobody wants to write again.
 May import: trionet.
 """
 
+from trionet.services.chain_tree import trace_tree as trace_tree
 from trionet.services.datacenter_client import DatacenterClient as DatacenterClient
 from trionet.services.datacenter_client import datacenter as datacenter
 from trionet.services.datacenter_service import Datacenter as Datacenter
@@ -27,6 +28,9 @@ from trionet.services.multicast import SubscriberStatistics as SubscriberStatist
 from trionet.services.multicast import SubscriberTooSlow as SubscriberTooSlow
 from trionet.services.multicast import Topic as Topic
 from trionet.services.remote_node import RemoteNode as RemoteNode
+from trionet.services.tracer import Tracer as Tracer
+from trionet.services.tracer import collect_trace as collect_trace
+from trionet.services.tracer import recent_traces as recent_traces
 from trionet.services.unique import query as query
 from trionet.services.unique import unique as unique
 
@@ -52,9 +56,13 @@ __all__ = [
     "SubscriberStatistics",
     "SubscriberTooSlow",
     "Topic",
+    "Tracer",
     "WatchOverflow",
+    "collect_trace",
     "datacenter",
     "query",
+    "recent_traces",
+    "trace_tree",
     "unique",
 ]
 

@@ -19,6 +19,7 @@ import attrs
 import trio
 
 from trionet import (
+    CommandStatistics,
     DeadLetter,
     Handle,
     LinkReport,
@@ -104,6 +105,11 @@ class Inspection(Service):
     def node_stat(self) -> NodeStatistics:
         """Measure the node."""
         return self.node.statistics()
+
+    @command
+    def profile(self) -> tuple[CommandStatistics, ...]:
+        """What each command of each class of services of the node costs; see :meth:`trionet.Node.profile`."""
+        return self.node.profile()
 
     @command
     def links(self) -> tuple[LinkReport, ...]:

@@ -13,6 +13,7 @@ from typing import Any, Final
 import trio
 
 from trionet import (
+    CommandStatistics,
     DeadLetter,
     Handle,
     LinkReport,
@@ -154,6 +155,13 @@ class RemoteInspection:
         Cancellation: nothing is left.
         """
         return await (await self.launcher()).node_stat()
+
+    async def profile(self) -> tuple[CommandStatistics, ...]:
+        """Measure each command of each class of services of that node; see :meth:`trionet.Node.profile`.
+
+        Cancellation: nothing is left.
+        """
+        return await (await self.launcher()).profile()
 
     async def links(self) -> tuple[LinkReport, ...]:
         """Measure the links of that node.

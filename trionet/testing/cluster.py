@@ -108,13 +108,14 @@ class SimulatedCluster:
 
     # --- nodes ---------------------------------------------------------------------------------------
 
-    async def start(self, number: int, **settings: Any) -> Node:
+    async def start(self, number: int, *, config: NodeConfig | None = None, **settings: Any) -> Node:
         """Start a node, or start it again after its end, and wait until it has joined.
 
         Cancellation: the node ends at once.
 
         Args:
             number: the number of the node.
+            config: its own settings, in place of those that all nodes have.
             settings: what differs from the cluster's settings, as for :class:`trionet.ClusterConfig`:
                 ``harbor="auto"``, ``master="node2:2013"``.
 
@@ -123,7 +124,7 @@ class SimulatedCluster:
             OSError: if an address cannot be listened at.
             ValueError: if it runs already.
         """
-        process = self._launch(number, settings)
+        process = self._launch(number, config or self._config, settings)
         try:
             await process.ready.wait()
         except trio.Cancelled:
@@ -135,7 +136,7 @@ class SimulatedCluster:
             raise failure
         return process.node
 
-    def launch(self, number: int, **settings: Any) -> None:
+    def launch(self, number: int, *, config: NodeConfig | None = None, **settings: Any) -> None:
         """Start a node without waiting for it; :meth:`wait_ended` tells why it could not join.
 
         Args: as :meth:`start`.
@@ -143,20 +144,22 @@ class SimulatedCluster:
         Raises:
             ValueError: if it runs already.
         """
-        self._launch(number, settings)
+        self._launch(number, config or self._config, settings)
 
-    def _launch(self, number: int, settings: dict[str, Any]) -> _Process:
+    def _launch(self, number: int, config: NodeConfig, settings: dict[str, Any]) -> _Process:
         former = self._processes.get(number)
         if former is not None and not former.over.is_set():
             raise ValueError(f"node {number} runs already")
         process = self._processes[number] = _Process(trio.CancelScope())
         self._starts += 1
-        self._nursery.start_soon(self._run, number, process, self._starts, settings)
+        self._nursery.start_soon(self._run, number, process, self._starts, config, settings)
         return process
 
-    async def _run(self, number: int, process: _Process, starts: int, settings: dict[str, Any]) -> None:
+    async def _run(
+        self, number: int, process: _Process, starts: int, config: NodeConfig, settings: dict[str, Any]
+    ) -> None:
         host = self._network.host(f"node{number}")
-        config = attrs.evolve(self._config, name=f"node{number}")
+        config = attrs.evolve(config, name=f"node{number}")
         harbor = Harbor(self._settings_of(number, settings), host, self._secrets)
         try:
             with process.scope:
