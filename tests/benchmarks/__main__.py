@@ -12,7 +12,7 @@ import trio
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import streams
+from tests.benchmarks import datacenter, streams
 from tests.benchmarks.failures import cancel_across, kill_and_freeze
 from tests.benchmarks.join import join
 from tests.benchmarks.scale import compare
@@ -56,6 +56,8 @@ def _lines(console: Console, chosen: argparse.Namespace) -> None:
             lines = trio.run(bad_minute, chosen.seconds, chosen.seed)
         elif chosen.what == "cancel":
             lines = trio.run(cancel_across)
+        elif chosen.what == "datacenter":
+            lines = trio.run(datacenter.measure, chosen.writes)
         elif chosen.what == "streams":
             lines = trio.run(streams.measure, chosen.items)
         else:
@@ -122,6 +124,9 @@ def _parser() -> argparse.ArgumentParser:
     kind = kinds.add_parser("unique", help="a unique service whose node is killed and frozen again and again")
     kind.add_argument("--seconds", type=float, default=60.0, help="how long [%(default)s]")
     kind.add_argument("--seed", type=int, default=1, help="what the faults follow from [%(default)s]")
+    kind.set_defaults(run=_lines)
+    kind = kinds.add_parser("datacenter", help="acknowledged writes to a datacenter that is killed")
+    kind.add_argument("--writes", type=int, default=10_000, help="how many [%(default)s]")
     kind.set_defaults(run=_lines)
     kind = kinds.add_parser("join", help="many processes join one cluster")
     kind.add_argument("--processes", type=int, default=64, help="how many [%(default)s]")

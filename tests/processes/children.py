@@ -82,20 +82,23 @@ class Stage:
         async with open_node(NodeConfig(name="node1"), network=Harbor(config)) as node:
             yield node
 
-    async def start(self, harbor: int, *options: str, before: str | None = None, **settings: Any) -> Child:
+    async def start(
+        self, harbor: int, *options: str, before: str | None = None, more: str = "", **settings: Any
+    ) -> Child:
         """Start a node with a service ``echoN``; returns before it has joined.
 
         Args:
             harbor: its harbor id, the N of the name.
             options: more options of ``trionet run``.
             before: the class of a service that has started when ``echoN`` is known; its name is made alike.
+            more: more text of its configuration.
             settings: keys of ``[cluster]`` that differ.
         """
         number = len(self.started)
         config = self._folder / f"node{harbor}-{number}.toml"
         services = [each for each in (before, "Echo") if each]
         text = [SERVICE.format(service=each, name=each.lower(), harbor=harbor) for each in services]
-        config.write_text("".join(text), encoding="utf-8")
+        config.write_text("".join([more, *text]), encoding="utf-8")
         words = [sys.executable, "-P", "-m", "trionet", "run", "--config", str(config)]
         words += [f"--name=node{harbor}", f"--harbor={harbor}", *options]
         words += [] if "--standalone" in " ".join(options) else [f"--master={self.master}"]
