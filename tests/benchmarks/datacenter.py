@@ -112,10 +112,10 @@ class Writing:
         missing = sum(found.get(path) != number for path, number in self.acknowledged.items())
         done = sum(path in found for path in self.unknown)
         others = len(found.keys() - self.acknowledged.keys() - self.unknown.keys())
-        up = seconds - sum(self.away)
+        count, up = len(self.acknowledged), seconds - sum(self.away)
+        rate = f"{seconds:.1f} s, {count / up:,.0f} a second while it was there"
         return [
-            f"{len(self.acknowledged):,} acknowledged writes by {WRITERS} writers, {self._kills} times SIGKILL:",
-            f"{seconds:.1f} s, {len(self.acknowledged) / up:,.0f} a second while it was there",
+            f"{count:,} acknowledged writes by {WRITERS} writers, {self._kills} times SIGKILL: {rate}",
             f"from a SIGKILL to the next acknowledged write: at most {max(self.away, default=0):.2f} s",
             f"acknowledged writes that are missing after the last restart: {missing}",
             f"writes whose fate is unknown to their writers: {len(self.unknown)}, of which {done} were done",

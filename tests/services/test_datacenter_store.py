@@ -25,7 +25,7 @@ from tests.services.datacenter_kit import Owner, info, open_datacenter
 from tests.services.datacenter_model import Model, ThroughValueError, everything, keys, leaves, owners, values
 from tests.values_table import VALUES, same
 from trionet import Node, StartFailed, ValueCodec, value
-from trionet.services import DatacenterClient, NotABranch, StorageFailed
+from trionet.services import Datacenter, DatacenterClient, NotABranch, StorageFailed
 from trionet.services.datacenter_store import DiskFull, Store, statement_of
 from trionet.services.datacenter_tree import Tree, Write
 from trionet.services.datacenter_values import Keys
@@ -64,7 +64,7 @@ async def test_every_value_is_kept(node: Node, file: Path) -> None:
     table = {
         name: each for name, each in VALUES.items() if "reference" not in name and "handle-keys" not in name
     }
-    table["reference"] = [node.ref("world"), node.ref(node.handle_of("datacenter"), Owner)]
+    table["reference"] = [node.ref("world"), node.ref(node.handle_of("datacenter"), Datacenter)]
     for name, each in table.items():
         await dc.set(f"values/{name}", (each,))
     await node.kill("datacenter")

@@ -41,17 +41,17 @@ class DatacenterClient:
     A path is a text of keys with slashes between them, as ``rooms/lobby/size``.  A dict is a branch: its keys
     are keys of the tree, so they are texts, and its values are spread out.  Any other value is kept as it is.
 
-    While the datacenter is away, a call waits for it, within its deadline: that of the caller, or else the
-    client's.  What only reads is asked again when the datacenter went before it answered.  A write is not, as
-    it may have been done: then the call raises :exc:`~trionet.NodeDown` or :exc:`~trionet.ServiceExited`,
-    whose ``executed`` is not False.
+    While the datacenter is away, a call waits for it, within its deadline: that of the caller, or that of the
+    client, or else the node's ``call_deadline``.  What only reads is asked again when the datacenter went
+    before it answered.  A write is not, as it may have been done: then the call raises
+    :exc:`~trionet.NodeDown` or :exc:`~trionet.ServiceExited`, whose ``executed`` is not False.
 
     All methods raise these:
 
     * :exc:`BadPath` if a path, or a key of a dict that is to be set, is malformed, or too deep;
     * :exc:`NotABranch` if a path leads through a value that is no dict (but :meth:`wait` waits);
     * :exc:`StorageFailed` if a write could not be stored; nothing was changed;
-    * :exc:`DatacenterAway` if there was no datacenter until the deadline of the client;
+    * :exc:`DatacenterAway` if there was no datacenter until the deadline of the client or the node;
     * :exc:`~trionet.BadMessage` if a value is none, or too large for a message;
     * :exc:`~trionet.CallError` as any call does.
     """
@@ -59,7 +59,7 @@ class DatacenterClient:
     def __init__(self, node: Node, name: str = DATACENTER, deadline: float | None = None) -> None:
         self._node = node
         self._name = name
-        self._deadline = node.config.call_deadline if deadline is None else deadline
+        self._deadline = deadline
 
     async def get(self, path: str, default: Any = None) -> Any:
         """Read the value at a path.
@@ -209,10 +209,16 @@ class DatacenterClient:
     async def _read(
         self, call: Callable[[Datacenter, float], Awaitable[T]], seconds: float | None = None
     ) -> T:
-        return await self._persist(call, self._deadline if seconds is None else seconds, again=True)
+        return await self._persist(call, self._patience() if seconds is None else seconds, again=True)
 
     async def _write(self, call: Callable[[Datacenter, float], Awaitable[T]]) -> T:
-        return await self._persist(call, self._deadline, again=False)
+        return await self._persist(call, self._patience(), again=False)
+
+    def _patience(self) -> float:
+        """Seconds that a call may take."""
+        if self._deadline is not None:
+            return self._deadline
+        return self._node.config.call_deadline if trio.current_effective_deadline() == inf else inf
 
     async def _persist(
         self, call: Callable[[Datacenter, float], Awaitable[T]], seconds: float, *, again: bool
@@ -232,7 +238,7 @@ class DatacenterClient:
             left = deadline - trio.current_time()
             if scope.cancelled_caught or left <= 0:
                 text = f"{self._name!r} was away for the {seconds:g} s that the call could wait"
-                raise DatacenterAway(text, None if last is None else last.executed) from last
+                raise DatacenterAway(text, False if last is None else last.executed) from last
             try:
                 return await call(reference, left)
             except _AWAY as error:
@@ -249,7 +255,7 @@ def datacenter(node: Node, name: str = DATACENTER, *, deadline: float | None = N
     Args:
         node: from where.
         name: its global name.
-        deadline: seconds that a call may take, waiting for the datacenter included, where the caller has no
-            earlier deadline; None takes the node's ``call_deadline``.
+        deadline: seconds that a call may take, waiting for the datacenter included; None takes the node's
+            ``call_deadline`` where the caller has no deadline.
     """
     return DatacenterClient(node, name, deadline)

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 import trio
 
 from trionet import Handle, Service, ValueCodec, command, stream
-from trionet.services.datacenter_journal import Journal
+from trionet.services.datacenter_journal import Batch, Journal
 from trionet.services.datacenter_leases import Leases
 from trionet.services.datacenter_listeners import Audience, Waiter, Watcher
 from trionet.services.datacenter_nodes import Sight, change_of
@@ -28,15 +28,12 @@ from trionet.services.datacenter_values import (
     Entry,
     Keys,
     NotABranch,
-    StorageFailed,
     split_path,
     split_prefix,
 )
 
 T = TypeVar("T")
 
-#: Seconds before values of an owner that has ended are removed anew, where that could not be stored.
-RETRY: Final = 1.0
 #: Handlers that may run at a time: all who wait and who watch, and as many more.
 _CONCURRENCY: Final = 30_000
 
@@ -63,6 +60,8 @@ class Datacenter(Service, concurrency=_CONCURRENCY):
     Raises:
         ValueError: if one of them is out of its range.
     """
+
+    __module__ = "trionet.services"  # its references are known by that name, too
 
     def __init__(
         self,
@@ -95,14 +94,12 @@ class Datacenter(Service, concurrency=_CONCURRENCY):
         Raises:
             StorageFailed: if it cannot be used: it is damaged, newer, in use, or none of a datacenter.
         """
-        self._leases = Leases(self.node, self.nursery, self._expire)
         if self._path is None:
             # Another life of this service must not give out the same versions for other values.
             self._begin(Tree((self.handle.incarnation & 0xFFFF_FFFF ^ self.handle.local) << 28), None)
         else:
             await self.nursery.start(self._keep, self._path)
-        for owner in self._tree.owners:
-            self._leases.look(owner, self._tree.owners, self._lease_grace)
+        self._leases.look(self._tree.owners, self._lease_grace)
 
     async def _keep(self, path: str, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Hold the file open as long as the service lives, and write to it."""
@@ -117,6 +114,7 @@ class Datacenter(Service, concurrency=_CONCURRENCY):
 
     def _begin(self, tree: Tree, store: Store | None) -> None:
         self._tree = tree
+        self._leases = Leases(self, tree, self._done)
         self._journal = Journal(self.node, tree, store, self._audience.safe, self._undone)
 
     # reading
@@ -278,16 +276,14 @@ class Datacenter(Service, concurrency=_CONCURRENCY):
                 sight.check_way(path)
                 return None
 
-    def _done(self, write: Write) -> Any:
+    def _done(self, write: Write) -> Batch:
         self._audience.done(write, self._tree)
-        self._look_at_owners(write)
+        self._leases.look(write.owners)
         return self._journal.add(write)
 
     def _undone(self, write: Write) -> None:
         self._audience.undone(write)
-        self._look_at_owners(write)
-
-    # owners
+        self._leases.look(write.owners)
 
     def _holder(self, owner: Any) -> Handle | None:
         if owner is None or isinstance(owner, Handle):
@@ -295,21 +291,6 @@ class Datacenter(Service, concurrency=_CONCURRENCY):
         if isinstance(owner, str):
             raise TypeError(f"owner: found {owner!r:.80}, expected a handle or a reference")
         return self.node.handle_of(owner)
-
-    def _look_at_owners(self, write: Write) -> None:
-        for owner in sorted(write.owners):
-            self._leases.look(owner, self._tree.owners)
-
-    async def _expire(self, owner: Handle) -> None:
-        """Remove the values of an owner that has ended."""
-        while owner in self._tree.owners:
-            writes = [self._tree.remove(keys) for keys in sorted(self._tree.owners[owner])]
-            batches = [self._done(write) for write in writes if write is not None]
-            try:
-                await batches[-1].wait()
-            except StorageFailed as error:
-                self.log.warning("values of %s cannot be removed: %s", owner, error)
-                await trio.sleep(RETRY)
 
     def debug_info(self) -> object:
         """How much there is of what."""
