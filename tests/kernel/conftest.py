@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from tests.paths import message_path, pytest_generate_tests
+
+__all__ = ["message_path", "pytest_generate_tests"]
+
 
 @pytest.fixture
 def virtual_run(request: pytest.FixtureRequest) -> None:

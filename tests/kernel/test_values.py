@@ -375,6 +375,7 @@ def test_c1_only_enums_attrs_classes_and_exceptions_are_declared() -> None:
         value(lambda: None)  # type: ignore[call-overload]
 
 
+@pytest.mark.one_path  # a name can be taken once
 def test_c1_a_name_stands_for_one_class() -> None:
     """A second class cannot take it; the same class loaded anew can."""
 

@@ -9,8 +9,11 @@ import trio
 
 from tests.kernel.lives import Log, Quiet, Worker
 from tests.kernel.stage import Puppet, Stage, puppet
+from tests.paths import message_path, pytest_generate_tests
 from trionet import ClusterConfig, NameTaken, NodeDown, RemoteError, Restart, ServiceExited, spec
 from trionet.testing import Hold, SimulatedCluster, fail_service, open_cluster
+
+__all__ = ["message_path", "pytest_generate_tests"]
 
 LIMIT = 20
 

@@ -137,6 +137,7 @@ async def trouble(life: Life, cluster: SimulatedCluster) -> None:
                 life.sources[node] = await node.start(spec(Source, life))
 
 
+@pytest.mark.one_path  # streams go one way only
 @pytest.mark.parametrize("seed", range(4))
 async def test_c14_streams_in_trouble(autojump_clock: MockClock, seed: int) -> None:
     life = Life(seed)

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from trionet.errors import ServiceExited
 from trionet.kernel.handlers import ENDED, begin, go_on, run_plain
 from trionet.kernel.request import Cut, Request
 
@@ -74,42 +75,48 @@ class Worker:
         stopwatch = actor.node.stopwatch
         began = stopwatch()
         handled, pause_at = 0, began + FAIR_SECONDS
-        while True:
-            request = inbox.take()
-            if request is None:
-                actor.leading = False
-                if not self._may_rest():
-                    return False
-                await rest(actor)
-                began = stopwatch()
-                handled, pause_at = 0, began + FAIR_SECONDS
-                continue
-            command = actor.commands.get(request.command)
-            if command is not None and not command.is_async:
-                run_plain(request, command)
-                now = stopwatch()
-                actor.cpu_time += now - began
-            else:
-                trap = begin(request, command, self)
-                now = stopwatch()
-                actor.cpu_time += now - began
-                if trap is not ENDED:
+        request: Request | None = None
+        try:
+            while True:
+                request = inbox.take()
+                if request is None:
                     actor.leading = False
-                    actor.summon()
-                    await self._stay_with(request, trap)
-                    if actor.leading:
+                    if not self._may_rest():
                         return False
-                    actor.leading = True
+                    await rest(actor)
+                    began = stopwatch()
+                    handled, pause_at = 0, began + FAIR_SECONDS
+                    continue
+                command = actor.commands.get(request.command)
+                if command is not None and not command.is_async:
+                    run_plain(request, command)
                     now = stopwatch()
-                    handled, pause_at = 0, now + FAIR_SECONDS
-                if request.cut is not None:
-                    return True
-            began = now
-            handled += 1
-            if handled >= FAIR_MESSAGES or now > pause_at:
-                await trio.lowlevel.checkpoint()
-                began = stopwatch()
-                handled, pause_at = 0, began + FAIR_SECONDS
+                    actor.cpu_time += now - began
+                else:
+                    trap = begin(request, command, self)
+                    now = stopwatch()
+                    actor.cpu_time += now - began
+                    if trap is not ENDED:
+                        actor.leading = False
+                        actor.summon()
+                        await self._stay_with(request, trap)
+                        if actor.leading:
+                            return False
+                        actor.leading = True
+                        now = stopwatch()
+                        handled, pause_at = 0, now + FAIR_SECONDS
+                    if request.cut is not None:
+                        return True
+                began = now
+                handled += 1
+                if handled >= FAIR_MESSAGES or now > pause_at:
+                    await trio.lowlevel.checkpoint()
+                    began = stopwatch()
+                    handled, pause_at = 0, began + FAIR_SECONDS
+        except Exception as bug:  # a handler's own was dealt with
+            if request is not None:
+                request.fail(ServiceExited(f"{actor.describe()} broke: {bug!r}", executed=True))
+            raise
 
     def _may_rest(self) -> bool:
         return self.permanent or len(self.actor.resting) < MOST_RESTING

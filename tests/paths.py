@@ -1,0 +1,32 @@
+"""The contract on every path: each of its tests runs twice, with and without what makes messages fast.
+
+A test of the contract is one whose name begins with ``test_c``.  It runs as ``direct``, as a node does it,
+and as ``queued``, where every message goes through the inbox and a task of its service runs the handler.
+The mark ``one_path`` is for a test that is about one path, or cannot run twice.
+
+A ``conftest.py`` that imports the two functions has this for its folder.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from trionet.kernel.actor import Actor
+
+PATHS = ("direct", "queued")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Have a test of the contract run once for each path."""
+    one_path = metafunc.definition.get_closest_marker("one_path") is not None
+    if metafunc.function.__name__.startswith("test_c") and not one_path:
+        metafunc.parametrize("message_path", PATHS, indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def message_path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The path that messages take."""
+    path = str(getattr(request, "param", "direct"))
+    if path == "queued":
+        monkeypatch.setattr(Actor, "is_idle", lambda _: False)
+    return path
