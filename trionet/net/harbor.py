@@ -312,10 +312,8 @@ class Harbor:
             NodeDown: if there is no link to that node.
         """
         peer = self._peer(message.target)
-        payload = peer.encode(message)
-        if not peer.has_room(message.target.local, len(payload)):
+        if not peer.try_submit(OutboundSend(peer, message, peer.encode(message))):
             raise trio.WouldBlock
-        peer.submit(OutboundSend(peer, message, payload))
 
     def watch(self, handle: Handle, tell: Callable[[Exit], None]) -> Callable[[], None]:
         """Tell once of the end of a service on another node; returns what ends the watch."""

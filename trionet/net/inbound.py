@@ -19,7 +19,7 @@ from trionet.net.failures import encode_failure
 
 if TYPE_CHECKING:
     from trionet.kernel.actor import Actor
-    from trionet.net.peer import Peer
+    from trionet.net.serving import Serving
 
 
 class InboundSend(Request):
@@ -28,10 +28,10 @@ class InboundSend(Request):
     from_link = True
 
     def __init__(
-        self, peer: Peer, source_id: int, target: Actor, command: str, trace: int, size: int
+        self, peer: Serving, source_id: int, target: Actor, command: str, trace: int, size: int
     ) -> None:
         super().__init__(None, target, command, (), {}, [], trace)
-        self.peer: Peer = peer
+        self.peer: Serving = peer
         self.source_id: int = source_id
         self.size: int = size
 

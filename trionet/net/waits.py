@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeGuard
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeGuard, cast
 
 import trio
 
@@ -127,7 +127,8 @@ class LongWaits:
     async def _follow_consumer(self, stream: InboundStream, hops: Hops) -> Chain:
         """What the consumer of a stream waits for, as its node tells."""
         hop = [stream.peer.incarnation, self._node.incarnation, -stream.session]
-        return await self._ask_on(stream.peer, CONSUMER, stream.session, hops, hop, [])
+        peer = cast("Peer", stream.peer)  # who serves is a part of one
+        return await self._ask_on(peer, CONSUMER, stream.session, hops, hop, [])
 
     async def _ask_on(
         self, peer: Peer, question: str, session: int, hops: Hops, hop: list[int], here: list[str]
