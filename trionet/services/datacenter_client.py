@@ -231,21 +231,19 @@ class DatacenterClient:
         deadline = trio.current_time() + seconds
         reference = self._node.ref(self._name, Datacenter)
         pause = _FIRST_PAUSE
-        last: CallError | None = None
         while True:
-            with trio.move_on_at(deadline) as scope:
-                await self._node.wait_for_name(self._name)
-            left = deadline - trio.current_time()
-            if scope.cancelled_caught or left <= 0:
-                text = f"{self._name!r} was away for the {seconds:g} s that the call could wait"
-                raise DatacenterAway(text, False if last is None else last.executed) from last
             try:
-                return await call(reference, left)
+                return await call(reference, max(0.0, deadline - trio.current_time()))
             except _AWAY as error:
                 if error.executed is not False and not again:
                     raise
-                last = error
-            await trio.sleep(min(pause, max(deadline - trio.current_time(), 0)))
+                last: CallError = error
+            with trio.move_on_at(deadline):
+                await trio.sleep(pause)
+                await self._node.wait_for_name(self._name)
+            if trio.current_time() >= deadline:
+                text = f"{self._name!r} was away for the {seconds:g} s that the call could wait"
+                raise DatacenterAway(text, last.executed) from last
             pause = min(2 * pause, _LONGEST_PAUSE)
 
 

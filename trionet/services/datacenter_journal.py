@@ -77,8 +77,8 @@ class Journal:
         safe: Callable[[Write], None],
         undone: Callable[[Write], None],
     ) -> None:
-        self.commits = 0
-        self.stored = tree.version
+        self.commits: int = 0
+        self.stored: int = tree.version
         self._node = node
         self._codec = ValueCodec(node)
         self._tree = tree

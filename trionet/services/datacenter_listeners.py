@@ -101,7 +101,7 @@ class Watcher:
     """
 
     def __init__(self, after: int, most: int) -> None:
-        self.after = after
+        self.after: int = after
         self._most = most
         self._waiting: deque[Change] = deque()
         self._news = trio.Event()

@@ -72,7 +72,7 @@ class Tree:
     """
 
     def __init__(self, version: int = 0) -> None:
-        self.version = version
+        self.version: int = version
         self.owners: dict[Handle, set[Keys]] = {}
         self._root = Branch(version)
 
@@ -111,7 +111,8 @@ class Tree:
             branch = child
         _step(write, branch, keys[-1], node)
         self._account(write, keys, seen.node, node)
-        write.rows.append(Row(join_keys(keys), write.version, None, clears=True))
+        if isinstance(seen.node, Branch) or (seen.node is not None and isinstance(node, Branch)):
+            write.rows.append(Row(join_keys(keys), write.version, None, clears=True))
         write.rows += (Row(join_keys(at), write.version, each) for at, each in write._come)
         return write
 
