@@ -90,7 +90,8 @@ class OutboundSend(Outbound):
         )
         self.stage = Stage.SENT
         self.payload = b""
-        self.wake()
+        if self.parked is not None:
+            self.wake()
 
     def lost(self, reason: str, *, executed: bool | None) -> None:
         """The link ended before the message was acknowledged: a dead letter."""

@@ -61,7 +61,7 @@ class Sending(LinkEnd):
             self._transmit(outbound)
         except WindowFull:
             return False
-        if self.link.calls == 1 and isinstance(outbound, OutboundCall):
+        if isinstance(outbound, OutboundCall) and self.link.calls == 1:
             self._pump.write()  # nobody is about to join it
         else:
             self._pump.kick()

@@ -56,6 +56,12 @@ _PLAIN_PART: Final = 16
 _PLAIN_ITEM: Final = 4
 _LEAST: Final = -(1 << 64)
 _MOST: Final = (1 << 64) - 1
+#: Arguments of a message up to which it is put together here, if they need no tag.
+_FEW: Final = 8
+#: Heads of the array of a message, of that of its arguments by position, and of an empty map.
+_PAIR: Final = b"\x82"
+_SHORT_ARRAYS: Final = tuple(bytes([0x80 + length]) for length in range(_FEW + 1))
+_NO_NAMES: Final = b"\xa0"
 #: Head of an array whose length follows in four bytes.
 _ARRAY: Final = b"\x9a"
 
@@ -139,11 +145,12 @@ class Codec:
         Raises:
             BadMessage: as :meth:`encode` does.
         """
-        content = [list(args), kwargs]
-        if kwargs or not ATOMS.issuperset(map(type, args)):
-            return self.encode(content)
-        body = self._encoder.encode_to_bytes(content)  # nothing in it needs a tag
-        return body if len(body) <= self.max_bytes else self.encode(content)
+        if kwargs or len(args) > _FEW or not ATOMS.issuperset(map(type, args)):
+            return self.encode([list(args), kwargs])
+        body = b"".join(
+            [_PAIR, _SHORT_ARRAYS[len(args)], *map(self._encoder.encode_to_bytes, args), _NO_NAMES]
+        )
+        return body if len(body) <= self.max_bytes else self.encode([list(args), kwargs])
 
     def decode(self, data: bytes | bytearray | memoryview) -> tuple[Any, list[object]]:
         """Read one value, whoever wrote it.
