@@ -20,6 +20,7 @@ from trionet.configfile import (
     UpConfig,
     section_rules,
 )
+from trionet.console_config import ConsoleConfig
 from trionet.kernel.supervise import Restart
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "configuration.md"
@@ -59,6 +60,7 @@ def expected(
         ("## `[trace]`", TraceConfig, section_rules("trace"), "trace."),
         ("## `[log]`", LogConfig, section_rules("log"), "log."),
         ("## `[cluster]`", ClusterConfig, section_rules("cluster"), "cluster."),
+        ("## `[console]`", ConsoleConfig, section_rules("console"), "console."),
         ("### `[up]`", UpConfig, section_rules("up"), "up."),
         ("The keys of a `restart` table:", Restart, RESTART_RULES, ""),
         ("A node's `restart` table has these defaults:", node_restart, RESTART_RULES, ""),
@@ -85,4 +87,5 @@ def test_each_field_of_a_class_of_settings_has_a_rule() -> None:
     assert {each.name for each in attrs.fields(TraceConfig)} == set(section_rules("trace"))
     assert {each.name for each in attrs.fields(LogConfig)} == set(section_rules("log"))
     assert {each.name for each in attrs.fields(ClusterConfig)} == set(section_rules("cluster"))
+    assert {each.name for each in attrs.fields(ConsoleConfig)} == set(section_rules("console"))
     assert {each.name for each in attrs.fields(UpConfig)} == set(section_rules("up"))

@@ -32,6 +32,7 @@ from trionet.configfile import Override as Override
 from trionet.configfile import ServiceConfig as ServiceConfig
 from trionet.configfile import Settings as Settings
 from trionet.configfile import load_settings as load_settings
+from trionet.console_config import ConsoleConfig as ConsoleConfig
 from trionet.errors import BadArguments as BadArguments
 from trionet.errors import BadMessage as BadMessage
 from trionet.errors import CallError as CallError
@@ -98,6 +99,7 @@ from trionet.kernel.watch import Watch as Watch
 from trionet.logs import ServiceFilter as ServiceFilter
 from trionet.logs import setup_logging as setup_logging
 from trionet.message import value as value
+from trionet.net.console_door import ConsoleDoor as ConsoleDoor
 from trionet.net.harbor import Harbor as Harbor
 from trionet.net.value_codec import ValueCodec as ValueCodec
 from trionet.program import run as run
@@ -115,6 +117,8 @@ __all__ = [
     "Command",
     "CommandStatistics",
     "ConfigError",
+    "ConsoleConfig",
+    "ConsoleDoor",
     "DeadLetter",
     "DeadLetters",
     "DeadlineExceeded",

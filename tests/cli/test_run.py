@@ -41,7 +41,7 @@ async def main(node):
 def test_a_script_runs_and_its_classes_belong_to_a_module_of_its_name(write: Write, invoke: Invoke) -> None:
     result = invoke("run", write("hello.py", HELLO), "--name", "world")
     assert ("Hello, Trio!\nhello world\n", 0) == (result.stdout, result.exit_code)
-    pattern = r"INFO     :00000001 \.greeter \[[0-9a-f]{16}\] hello\.Greeter: greeting Trio\n"
+    pattern = r"INFO     :00000002 \.greeter \[[0-9a-f]{16}\] hello\.Greeter: greeting Trio\n"
     assert re.search(pattern, result.stderr)
 
 

@@ -182,7 +182,7 @@ def test_when_the_stop_deadline_is_over_the_list_is_told(write: Write, start: St
     process.send_signal(signal.SIGTERM)
     code, errors = end(process)
     assert 75 == code
-    assert "trionet.run: stopped, but this had to be cut off: teardown of :00000001 .slow (Slow)\n" in errors
+    assert "trionet.run: stopped, but this had to be cut off: teardown of :00000002 .slow (Slow)\n" in errors
 
 
 def test_while_the_event_loop_is_held_the_third_one_ends_the_process(write: Write, start: Start) -> None:

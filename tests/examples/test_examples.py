@@ -126,7 +126,7 @@ def test_example_prints_in_virtual_time(name: str, capsys: pytest.CaptureFixture
 @ONE_NODE
 def test_example_runs_as_a_program(name: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "trionet", "run", str(EXAMPLES / f"{name}.py")],
+        [sys.executable, "-P", "-m", "trionet", "run", "--console=none", str(EXAMPLES / f"{name}.py")],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

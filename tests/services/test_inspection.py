@@ -41,7 +41,7 @@ async def test_memory_and_garbage() -> None:
             memory = await each.memory()
             assert memory.peak > 1_000_000
             assert memory.blocks > 1_000
-            assert (len(memory.tracked), len(memory.collections)) == (3, 3)
+            assert (len(memory.counters), len(memory.collections)) == (3, 3)
             circle: list[object] = []
             circle.append(circle)
             del circle

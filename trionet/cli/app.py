@@ -18,6 +18,8 @@ COMMANDS: Final = {
     "run": "trionet.cli.run",
     "up": "trionet.cli.up",
     "check": "trionet.cli.check",
+    "console": "trionet.cli.console",
+    "top": "trionet.cli.top",
     "keygen": "trionet.cli.keygen",
 }
 #: What typer makes of a KeyboardInterrupt.

@@ -152,7 +152,7 @@ def table_of(settings: Settings, *, with_defaults: bool = True) -> Table:
 
 def rows_of(settings: Settings) -> Iterator[tuple[str, str, str]]:
     """Key, value and unit of each setting; what looks like a secret is hidden."""
-    for section in ("node", "log", "cluster"):
+    for section in ("node", "log", "cluster", "console"):
         values = getattr(settings, section)
         if values is None:
             continue

@@ -17,16 +17,18 @@ import attrs
 import typer
 
 from trionet.cli.classes import Planned, plan
-from trionet.cli.options import EnvFileOption, NodeOption, SetOption, refuse, settings_of
+from trionet.cli.options import EnvFileOption, NodeOption, SetOption, located, refuse, settings_of
 from trionet.cli.process import Process
 from trionet.cli.profile import profile_table
 from trionet.cli.script import add_import_path, below, execute, load_script, main_of
 from trionet.configfile import Settings, advise
+from trionet.console_config import NONE
 from trionet.errors import ClusterError, ConfigError, HarborTaken, MasterUnreachable, NameTaken, StartFailed
 from trionet.kernel.context import current_owner_label
 from trionet.kernel.node import Node
 from trionet.logs import setup_logging
-from trionet.program import EXIT_CRASH, EXIT_OK, EXIT_USAGE, Launch, open_harbor, run_node
+from trionet.net.console_door import ConsoleDoor
+from trionet.program import EXIT_CRASH, EXIT_OK, EXIT_USAGE, Launch, NoConsole, open_harbor, run_node
 
 Main = Callable[..., Awaitable[object]]
 
@@ -153,6 +155,14 @@ def run(
             "[dim]cluster.secret_file, TRIONET_CLUSTER_SECRET_FILE[/dim]",
         ),
     ] = None,
+    console: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Where the debug console listens: auto, none, unix:path or host:port. "
+            "[dim]console.address, TRIONET_CONSOLE_ADDRESS[/dim]",
+        ),
+    ] = None,
 ) -> None:
     """Run a script, or the services of a configuration, on one node, until they end or a signal comes."""
     options = {
@@ -165,6 +175,7 @@ def run(
         "--master": ("cluster.master", master),
         "--standalone": ("cluster.standalone", standalone),
         "--secret-file": ("cluster.secret_file", secret_file),
+        "--console": ("console.address", console),
     }
     process = Process.of(context)
     try:
@@ -204,6 +215,7 @@ def run_settings(settings: Settings, process: Process, closed: Callable[[Node], 
     setup_logging(settings.log, owner=current_owner_label, node=settings.node.name)
     try:
         network = None if settings.cluster is None else open_harbor(settings.cluster)
+        door = None if settings.console.address == NONE else ConsoleDoor(settings.console, settings.cluster)
         program = load_program(settings)
     except ConfigError as error:
         refuse(error, settings.sources)
@@ -214,7 +226,7 @@ def run_settings(settings: Settings, process: Process, closed: Callable[[Node], 
     for advice in advise(settings):
         if advice.level == "warning":
             _log.warning("%s", advice)
-    launch = Launch(program.run_main, (), settings.node, network, program.start_services)
+    launch = Launch(program.run_main, (), settings.node, network, program.start_services, door=door)
     if closed is not None:
         launch = attrs.evolve(launch, closed=closed)
     try:
@@ -225,6 +237,8 @@ def run_settings(settings: Settings, process: Process, closed: Callable[[Node], 
         _log.critical("main failed", exc_info=failure.__cause__)
     except ClusterError as error:
         _log.critical("%s", describe(error, settings))
+    except NoConsole as error:
+        _log.critical("%s", ": ".join(located(ConfigError([str(error)]), settings.sources)))
     except (Exception, BaseExceptionGroup, KeyboardInterrupt) as error:
         _log.critical("the node failed", exc_info=error)
     return EXIT_CRASH

@@ -33,6 +33,7 @@ from trionet.configfile._tree import (
     merge,
     plain,
 )
+from trionet.console_config import ConsoleConfig
 from trionet.errors import did_you_mean
 
 T = TypeVar("T")
@@ -192,15 +193,18 @@ class Loading:
         log = self._section("log", LogConfig)
         up = self._section("up", UpConfig)
         cluster = self._cluster()
+        console = self._console(cluster)
         services = build_services(self._service_tables(), self.problems)
         self.problems.raise_if_any()
         assert node_config is not None
         assert log is not None
         assert up is not None
+        assert console is not None
         return Settings(
             node=node_config,
             log=log,
             cluster=cluster,
+            console=console,
             services=services,
             script=None if self.entry is None else self.entry.script,
             args=() if self.entry is None else self.entry.args,
@@ -219,11 +223,22 @@ class Loading:
         cluster = None if node is None else self._section("cluster", ClusterConfig)
         if cluster is None or not isinstance(node, Table) or not self._is_whole:
             return None
-        for problem in cluster.problems():
+        self._note_all("cluster", node, cluster.problems())
+        return cluster
+
+    def _console(self, cluster: ClusterConfig | None) -> ConsoleConfig | None:
+        console = self._section("console", ConsoleConfig)
+        node = self.tree.entries.get("console")
+        if console is not None and isinstance(node, Table) and self._is_whole:
+            self._note_all("console", node, console.problems(cluster))
+        return console
+
+    def _note_all(self, section: str, node: Table, problems: list[str]) -> None:
+        """Note the problems of a section, each where its key stands."""
+        for problem in problems:
             key, _, text = problem.partition(": ")
             leaf = node.entries.get(key, node)
-            self.problems.add(leaf.origin, f"cluster.{key}", text)
-        return cluster
+            self.problems.add(leaf.origin, f"{section}.{key}", text)
 
     def _app(self) -> dict[str, Any]:
         node = self.tree.entries.get("app", Table(self.tree.origin))

@@ -21,17 +21,23 @@ _UNIX: Final = "unix:"
 def anchor(tree: Table, folder: Path) -> Table:
     """Return the tree of a file with its paths made relative to the current directory, as the file is."""
     tree = _at(tree, "cluster", lambda table: _cluster(table, folder))
+    tree = _at(tree, "console", lambda table: _console(table, folder))
     return _at(tree, "nodes", lambda nodes: _each(nodes, lambda table: _node(table, folder)))
 
 
 def _node(table: Table, folder: Path) -> Table:
     table = _at(table, "cluster", lambda inner: _cluster(inner, folder))
+    table = _at(table, "console", lambda inner: _console(inner, folder))
     return _leaves(_cluster(table, folder), _NODE_FILES, lambda text: _file(text, folder))
 
 
 def _cluster(table: Table, folder: Path) -> Table:
     table = _leaves(table, _FILES, lambda text: _file(text, folder))
     return _leaves(table, _ADDRESSES, lambda text: _address(text, folder))
+
+
+def _console(table: Table, folder: Path) -> Table:
+    return _leaves(table, ("address",), lambda text: _address(text, folder))
 
 
 def _file(text: str, folder: Path) -> str:

@@ -14,6 +14,7 @@ from attrs import field
 from trionet.cluster_config import ClusterConfig
 from trionet.config import LogConfig, NodeConfig, Rule, TraceConfig, seconds
 from trionet.configfile._check import rules_of
+from trionet.console_config import ConsoleConfig
 
 
 @attrs.frozen(kw_only=True)
@@ -32,6 +33,7 @@ SECTIONS: Final[dict[str, type]] = {
     "trace": TraceConfig,
     "log": LogConfig,
     "cluster": ClusterConfig,
+    "console": ConsoleConfig,
     "up": UpConfig,
 }
 

@@ -16,6 +16,7 @@ from trionet.cluster_config import ClusterConfig
 from trionet.config import LogConfig, NodeConfig
 from trionet.configfile._sections import UpConfig
 from trionet.configfile._services import ServiceConfig
+from trionet.console_config import ConsoleConfig
 from trionet.kernel.supervise import Restart
 
 
@@ -27,6 +28,7 @@ class Settings:
         node: the settings of the node; ``node.app`` is the user's own table.
         log: how to log.
         cluster: the node's part in a cluster; None if the configuration says nothing of one.
+        console: the node's debug console.
         services: what is started with the node, in this order.
         script: the script, where the configuration names it: the one of ``[nodes.NAME]``.
         args: the arguments of that script.
@@ -39,6 +41,7 @@ class Settings:
     node: NodeConfig = attrs.field(factory=NodeConfig)
     log: LogConfig = attrs.field(factory=LogConfig)
     cluster: ClusterConfig | None = None
+    console: ConsoleConfig = attrs.field(factory=ConsoleConfig)
     services: tuple[ServiceConfig, ...] = ()
     script: Path | None = None
     args: tuple[str, ...] = ()

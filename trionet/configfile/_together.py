@@ -29,22 +29,31 @@ def _taken(nodes: list[PlannedNode]) -> Iterator[str]:
     """Harbor ids and addresses that two nodes have."""
     owners: dict[object, PlannedNode] = {}
     for node in nodes:
-        cluster = node.settings.cluster
-        if cluster is None:
-            continue
-        wanted = {"harbor": cluster.harbor, "address": cluster.address, "standalone": cluster.standalone}
-        for key, value in wanted.items():
-            if value in ("auto", None) or (isinstance(value, str) and value.endswith(_PORT_0)):
+        own: set[object] = set()
+        for key, value in _wanted(node):
+            if value in ("auto", "none", None) or (isinstance(value, str) and value.endswith(_PORT_0)):
                 continue
             owner = owners.setdefault(value, node)
             if owner is not node:
                 yield f'{_where(node, key)}: found {_shown(value)}, which node "{owner.name}" has'
-            elif key == "standalone" and value == cluster.address:
+            elif value in own:
                 yield f"{_where(node, key)}: found {_shown(value)}, which is its address too"
+            own.add(value)
+
+
+def _wanted(node: PlannedNode) -> Iterator[tuple[str, object]]:
+    """What a node wants to have for itself, by key."""
+    cluster = node.settings.cluster
+    if cluster is not None:
+        yield "harbor", cluster.harbor
+        yield "address", cluster.address
+        yield "standalone", cluster.standalone
+    yield "console.address", node.settings.console.address
 
 
 def _where(node: PlannedNode, key: str) -> str:
-    source = node.settings.sources.get(f"cluster.{key}", node.origin)
+    full = key if "." in key else f"cluster.{key}"
+    source = node.settings.sources.get(full, node.origin)
     return f"{source}: nodes.{node.name}.{key}"
 
 

@@ -17,3 +17,4 @@ from trionet.program._run import run as run
 from trionet.program._run import run_node as run_node
 from trionet.program._signals import Stage as Stage
 from trionet.program._signals import StopSignals as StopSignals
+from trionet.program._standing import NoConsole as NoConsole

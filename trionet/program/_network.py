@@ -88,10 +88,10 @@ class _Explaining:
             return await self.inner.listen(address)
         except OSError as error:
             key = "cluster.address" if address == self.config.address else "cluster.standalone"
-            raise ClusterError(f"{key}: cannot listen at {address}: {_reason(error)}") from error
+            raise ClusterError(f"{key}: cannot listen at {address}: {reason_of(error)}") from error
 
 
-def _reason(error: OSError) -> str:
+def reason_of(error: OSError) -> str:
     """Why, in words; Trio wraps what several attempts failed with."""
     code = error.errno
     hint = f" ({_HINTS[code]})" if code in _HINTS else ""

@@ -18,6 +18,7 @@ from trionet.cluster_config import ClusterConfig
 from trionet.config import NodeConfig
 from trionet.kernel.network import Network
 from trionet.kernel.node import Node, open_node
+from trionet.net.console_door import ConsoleDoor
 from trionet.program._network import open_harbor
 from trionet.program._parent import Parent
 from trionet.program._signals import Stage, StopSignals
@@ -56,6 +57,7 @@ class Launch:
         network: the way to other nodes, or None for a node alone.
         prepare: runs on the open node before ``main``; only then the program is ready.
         closed: told when the node has closed, however that came.
+        door: where the clients of its console come in, or None for no console.
     """
 
     main: Main
@@ -64,6 +66,7 @@ class Launch:
     network: Network | None = None
     prepare: Callable[[Node], Awaitable[None]] = _nothing
     closed: Callable[[Node], None] = _nothing_more
+    door: ConsoleDoor | None = None
 
 
 class _Program:
@@ -89,7 +92,7 @@ class _Program:
 
     async def _run(self, node: Node) -> None:
         self.parent.tell("open", harbor=node.harbor, address=node.cluster.nodes().get(node.harbor, ""))
-        await start_standing(node)
+        await start_standing(node, self.launch.door)
         await self.launch.prepare(node)
         self.parent.tell("ready")
         awaitable = self.launch.main(node, *self.launch.args)
@@ -129,6 +132,7 @@ def run_node(launch: Launch, stops: StopSignals, parent: Parent) -> int:
 
     Raises:
         ClusterError: if the node cannot join its cluster, or had to leave it.
+        NoConsole: if the console cannot listen at the address that was chosen for it.
         Exception: what ``prepare`` or ``main`` raised.
     """
     program = _Program(launch, stops, parent)

@@ -5,6 +5,7 @@ May import: trionet.
 """
 
 from trionet.services.chain_tree import trace_tree as trace_tree
+from trionet.services.console import Console as Console
 from trionet.services.datacenter_client import DatacenterClient as DatacenterClient
 from trionet.services.datacenter_client import datacenter as datacenter
 from trionet.services.datacenter_service import Datacenter as Datacenter
@@ -38,6 +39,7 @@ __all__ = [
     "BadPath",
     "Change",
     "Collected",
+    "Console",
     "Datacenter",
     "DatacenterAway",
     "DatacenterBusy",

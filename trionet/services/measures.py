@@ -23,14 +23,15 @@ class MemoryStatistics:
         resident: bytes of main memory that it has now; None where the system does not tell.
         peak: the most that it ever had, in bytes.
         blocks: pieces of memory that Python has allocated.
-        tracked: objects that the garbage collector looks at, by generation, the youngest first.
+        counters: those of the garbage collector, by generation, the youngest first: how much was allocated,
+            or how often the next younger one was collected, since it was collected itself.
         collections: how often it has collected each generation.
     """
 
     resident: int | None
     peak: int
     blocks: int
-    tracked: tuple[int, ...]
+    counters: tuple[int, ...]
     collections: tuple[int, ...]
 
 
