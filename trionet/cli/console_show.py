@@ -76,7 +76,8 @@ def _show_object(console: Console, content: dict[str, Any]) -> None:
     width = max((len(key) for key in content), default=0)
     for key, each in content.items():
         label = Text(f"{cleaned(key):<{width}}  ", style="bold")
-        lines = each if isinstance(each, list) and each else [each]
+        texts = isinstance(each, list) and each and all(isinstance(line, str) for line in each)
+        lines = each if texts else [each]
         console.print(label + _cell(lines[0]), soft_wrap=True)
         for line in lines[1:]:
             console.print(Text(" " * (width + 2)) + _cell(line), soft_wrap=True)
