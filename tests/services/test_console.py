@@ -11,7 +11,7 @@ import trio
 
 from tests.console_client import Client, console_of
 from tests.services.workers import Narrow, Worker
-from trionet import NodeConfig, spec
+from trionet import NodeConfig, TraceConfig, spec
 from trionet.services import Launcher
 from trionet.services.console.service import COMMANDS
 from trionet.testing import SimulatedCluster, open_cluster, open_simulated_node
@@ -231,6 +231,19 @@ async def test_the_load_of_all_nodes() -> None:
         assert await client.ask("call .worker double(1)") == 2
 
 
+async def test_recorded_call_chains() -> None:
+    config = NodeConfig(trace=TraceConfig(sample=1.0))
+    async with open_simulated_node(config) as node, console_of(node) as client:
+        await node.start(spec(Worker, 1), name=".worker")
+        await client.ask("call .worker double(2)")
+        (chain,) = await client.ask("trace")
+        assert (chain["service"], chain["command"]) == (".worker (:00000002)", "double")
+        lines = (await client.ask(f"trace {chain['trace']}")).splitlines()
+        assert lines[0] == f"trace {chain['trace']}: 1 handler on 1 node"
+        assert lines[1].startswith(".worker.double")
+        assert await client.ask("trace 1") == "nothing is recorded of that trace"
+
+
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
@@ -258,6 +271,7 @@ async def test_the_load_of_all_nodes() -> None:
         ("loglevel root", "expected: loglevel [LOGGER LEVEL]"),
         ("logon .worker x", "expected a whole number of lines"),
         ("deadletters now", "expected: deadletters [follow]"),
+        ("trace xyz", "found 'xyz', expected the 16 digits of a trace"),
         ("load 0", "expected: load [SECONDS [SERVICES]]"),
         ("load x", "expected a value"),
         ("load 1 2 3", "expected: load [SECONDS [SERVICES]]"),

@@ -6,10 +6,12 @@ from typing import Any, Final
 
 import trio
 
-from trionet import HandlerStatistics, ServiceStatistics, TrionetError
+from trionet import HandlerStatistics, ServiceStatistics, Span, TrionetError
+from trionet.services.chain_tree import trace_tree
 from trionet.services.console.asking import Ask, Entry
 from trionet.services.console.values import BadLine, to_json
 from trionet.services.remote_node import RemoteNode
+from trionet.services.tracer import collect_trace, recent_traces
 
 #: Seconds within which a node must answer to be in the list of nodes with its figures.
 PATIENCE: Final = 2.0
@@ -151,6 +153,26 @@ async def _mem(ask: Ask) -> Any:
     return await ask.remote.memory()
 
 
+async def _trace(ask: Ask) -> Any:
+    words = ask.words("trace [ID]", 0, 1)
+    if not words:
+        return [_chain(each) for each in await recent_traces(ask.node)]
+    try:
+        spans = await collect_trace(ask.node, words[0])
+    except ValueError:
+        raise BadLine(f"found {words[0][:20]!r}, expected the 16 digits of a trace") from None
+    return trace_tree(spans) if spans else "nothing is recorded of that trace"
+
+
+def _chain(first: Span) -> dict[str, Any]:
+    return {
+        "trace": f"{first.trace:016x}",
+        "service": f"{first.label} ({first.service})",
+        "command": first.command,
+        "seconds": round(first.duration, 6),
+    }
+
+
 def _number(text: str) -> int:
     """A whole number of something.
 
@@ -168,6 +190,7 @@ LOOKING: Final = {
     "task": Entry("task SERVICE", "the handlers that run, and where they wait", _task),
     "info": Entry("info SERVICE", "what a service tells of itself (debug_info)", _info),
     "ping": Entry("ping SERVICE", "how long a message takes through its inbox", _ping),
+    "trace": Entry("trace [ID]", "the recorded call chains that began last, or one as a tree", _trace),
     "names": Entry("names", "the names that a node knows", _names),
     "nodes": Entry("nodes", "the nodes of the cluster", _nodes),
     "links": Entry("links", "the links of a node, and what waits on them", _links),
