@@ -65,10 +65,10 @@ class Echo(Service):
 
     @command
     async def names(self, *expected: str) -> dict[str, object]:
-        """Wait until these names are known on this node; returns all that are."""
+        """Wait until these names are known on this node; returns all global ones that are."""
         for name in expected:
             await self.node.wait_for_name(name)
-        return dict(self.node.names())
+        return {name: each for name, each in self.node.names().items() if not name.startswith(".")}
 
 
 class Patient(Service):

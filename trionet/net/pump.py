@@ -140,6 +140,7 @@ class Pump:
             return
         data = self.link.data_to_send(trio.current_time())
         written = self._write_now(data) if len(data) <= WRITE_SIZE else 0
+        self.bytes_sent += written
         if written < len(data):
             self._rest = data[written:]
             self.rouse()
