@@ -9,12 +9,12 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import attrs
 from attrs import field
 
-from trionet.config import Rule, count, seconds
+from trionet.config import Rule, count, one_of, seconds
 from trionet.handle import MAX_HARBOR
 
 _TCP: Final = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^\[\]:/\s]+):(?P<port>\d{1,5})")
@@ -114,6 +114,10 @@ class ClusterConfig:
         heartbeat: seconds without sending after which a heartbeat is sent.
         heartbeat_timeout: seconds without receiving after which a link is dead.
         handshake_timeout: seconds that a handshake may take.
+        fence: what holds back the owner of an exclusive name on a node that stood still for longer than its
+            lease: ``"tasks"``, the service is killed before any task goes on, but what was being executed is
+            executed to its next ``await``; ``"process"``, besides, half a ``heartbeat_timeout`` later the
+            system ends the whole process, by SIGALRM, before anything is executed.
         cancel_grace: seconds that a cancelled caller waits for the other node's confirmation.
         window_messages: messages that may be on their way to one service from one node.
         window_bytes: the same in bytes.
@@ -136,6 +140,7 @@ class ClusterConfig:
     heartbeat: float = field(default=5.0, validator=seconds())
     heartbeat_timeout: float = field(default=20.0, validator=seconds())
     handshake_timeout: float = field(default=5.0, validator=seconds())
+    fence: Literal["tasks", "process"] = field(default="tasks", validator=one_of(("tasks", "process")))
     cancel_grace: float = field(default=1.0, validator=seconds(zero=True))
     window_messages: int = field(default=1_000, validator=count("messages"))
     window_bytes: int = field(default=4 * 1024 * 1024, validator=count("bytes"))

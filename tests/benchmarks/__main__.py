@@ -53,7 +53,7 @@ def _lines(console: Console, chosen: argparse.Namespace) -> None:
         if chosen.what == "failures":
             lines = trio.run(kill_and_freeze)
         elif chosen.what == "unique":
-            lines = trio.run(bad_minute, chosen.seconds, chosen.seed)
+            lines = trio.run(bad_minute, chosen.seconds, chosen.seed, chosen.fence)
         elif chosen.what == "cancel":
             lines = trio.run(cancel_across)
         elif chosen.what == "datacenter":
@@ -124,6 +124,8 @@ def _parser() -> argparse.ArgumentParser:
     kind = kinds.add_parser("unique", help="a unique service whose node is killed and frozen again and again")
     kind.add_argument("--seconds", type=float, default=60.0, help="how long [%(default)s]")
     kind.add_argument("--seed", type=int, default=1, help="what the faults follow from [%(default)s]")
+    fences = ("process", "tasks")
+    kind.add_argument("--fence", choices=fences, default=fences[0], help="cluster.fence [%(default)s]")
     kind.set_defaults(run=_lines)
     kind = kinds.add_parser("datacenter", help="acknowledged writes to a datacenter that is killed")
     kind.add_argument("--writes", type=int, default=10_000, help="how many [%(default)s]")

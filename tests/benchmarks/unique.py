@@ -39,9 +39,10 @@ STEP = 0.005
 PATIENCE = 30.0
 
 
-def cluster_config(harbor: int, master: str) -> ClusterConfig:
+def cluster_config(harbor: int, master: str, fence: str) -> ClusterConfig:
     """The settings of one node."""
     return ClusterConfig(
+        fence="process" if fence == "process" else "tasks",
         harbor=harbor,
         master=master,
         standalone=master if harbor == MASTER_HARBOR else None,
@@ -111,11 +112,11 @@ async def call_on(node: Node, record: Record) -> None:
         await trio.sleep(0.01)
 
 
-async def serve(harbor: int, master: str, folder: str) -> None:
+async def serve(harbor: int, master: str, fence: str, folder: str) -> None:
     """One process: a node that calls until it is killed."""
     record = Record(Path(folder) / f"{harbor}.{os.getpid()}")
     config = NodeConfig(name=f"node{harbor}")
-    async with open_node(config, network=Harbor(cluster_config(harbor, master))) as node:
+    async with open_node(config, network=Harbor(cluster_config(harbor, master, fence))) as node:
         await call_on(node, record)
 
 
@@ -135,9 +136,10 @@ class Fault:
 class Stage:
     """The processes, and what was done to them."""
 
-    def __init__(self, master: str, folder: str) -> None:
+    def __init__(self, master: str, fence: str, folder: str) -> None:
         self.faults: list[Fault] = []
-        self._words = [master, folder]
+        self.ended = 0
+        self._words = [master, fence, folder]
         self._running: dict[int, subprocess.Popen[bytes]] = {}
 
     def start(self, harbor: int) -> None:
@@ -162,6 +164,10 @@ class Stage:
         await trio.sleep(seconds)
         self.faults.append(Fault("SIGSTOP", child.pid, began, time.monotonic()))
         child.send_signal(signal.SIGCONT)
+        await trio.sleep(0.1)
+        if child.poll() is not None:
+            self.ended += 1
+            self.start(harbor)
 
     def end(self) -> None:
         """Kill all."""
@@ -187,13 +193,13 @@ async def make_faults(node: Node, stage: Stage, seconds: float, chance: random.R
             await stage.freeze(harbor, chance.uniform(0.2, 4 * TIMEOUT))
 
 
-async def bad_minute(seconds: float, seed: int) -> list[str]:
+async def bad_minute(seconds: float, seed: int, fence: str) -> list[str]:
     """Make faults for some time; returns what was seen."""
     master = free_address()
     with tempfile.TemporaryDirectory() as folder:
-        stage = Stage(master, folder)
+        stage = Stage(master, fence, folder)
         try:
-            harbor = Harbor(cluster_config(MASTER_HARBOR, master))
+            harbor = Harbor(cluster_config(MASTER_HARBOR, master, "tasks"))
             async with open_node(NodeConfig(name="master"), network=harbor) as node:
                 for each in HARBORS:
                     stage.start(each)
@@ -202,7 +208,10 @@ async def bad_minute(seconds: float, seed: int) -> list[str]:
                 await make_faults(node, stage, seconds, random.Random(seed))
                 await (await query(node, NAME, Numbers)).take()
                 ended = time.monotonic()
-                return Report(folder, stage.faults, began, ended).lines()
+                return [
+                    *Report(folder, stage.faults, began, ended).lines(),
+                    f'fence = "{fence}": {stage.ended} processes were ended by it when they were thawed',
+                ]
         finally:
             stage.end()
 
@@ -284,4 +293,4 @@ def _whole_lines(path: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    trio.run(serve, int(sys.argv[1]), sys.argv[2], sys.argv[3])
+    trio.run(serve, int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4])

@@ -182,6 +182,7 @@ class SimulatedCluster:
     def _settings_of(self, number: int, settings: dict[str, Any]) -> ClusterConfig:
         own = {
             "harbor": number,
+            "fence": "tasks",  # an alarm of the system knows no virtual time
             "address": f"node{number}:{_NODE_PORT}",
             "master": f"node{self._master}:{_MASTER_PORT}",
             "standalone": f"node{number}:{_MASTER_PORT}" if number == self._master else None,
