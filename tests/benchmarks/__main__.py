@@ -12,7 +12,7 @@ import trio
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import datacenter, streams
+from tests.benchmarks import datacenter, multicast, streams
 from tests.benchmarks.failures import cancel_across, kill_and_freeze
 from tests.benchmarks.join import join
 from tests.benchmarks.scale import compare
@@ -58,6 +58,8 @@ def _lines(console: Console, chosen: argparse.Namespace) -> None:
             lines = trio.run(cancel_across)
         elif chosen.what == "datacenter":
             lines = trio.run(datacenter.measure, chosen.writes)
+        elif chosen.what == "multicast":
+            lines = trio.run(multicast.measure, chosen.subscribers)
         elif chosen.what == "streams":
             lines = trio.run(streams.measure, chosen.items)
         else:
@@ -118,6 +120,9 @@ def _parser() -> argparse.ArgumentParser:
     kind.set_defaults(run=idle)
     kinds.add_parser("failures", help="processes that are killed and frozen").set_defaults(run=_lines)
     kinds.add_parser("cancel", help="a cancellation that crosses two nodes").set_defaults(run=_lines)
+    kind = kinds.add_parser("multicast", help="subscribers of a topic on two nodes, one of them frozen")
+    kind.add_argument("--subscribers", type=int, default=1000, help="how many [%(default)s]")
+    kind.set_defaults(run=_lines)
     kind = kinds.add_parser("streams", help="a stream of a million items between two processes")
     kind.add_argument("--items", type=int, default=1_000_000, help="how many [%(default)s]")
     kind.set_defaults(run=_lines)

@@ -98,14 +98,16 @@ class Messages(Generic[T_co]):
             trio.ClosedResourceError: if the block was left.
         """
         mailbox = self._mailbox
-        if mailbox.queue and self._streak < FAIR_MESSAGES:
+        self._streak += 1
+        if not mailbox.queue:
+            self._streak = 0
+        elif self._streak < FAIR_MESSAGES:
             await trio.lowlevel.checkpoint_if_cancelled()
         else:
             await trio.lowlevel.checkpoint()
             self._streak = 0
         while not mailbox.queue:
             await self._wait()
-        self._streak += 1
         self._received += 1
         item, self._gap = mailbox.take()
         received: T_co = item.open()
@@ -113,6 +115,8 @@ class Messages(Generic[T_co]):
 
     async def _wait(self) -> None:
         mailbox = self._mailbox
+        if mailbox.is_cut:
+            await trio.lowlevel.checkpoint()
         if mailbox.is_closed:
             raise trio.ClosedResourceError(f"the block that subscribed to {self._topic!r} was left")
         if mailbox.is_cut:

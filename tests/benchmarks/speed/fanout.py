@@ -6,6 +6,7 @@ Run as a module it is the other process: ``python -m tests.benchmarks.speed.fano
 from __future__ import annotations
 
 import sys
+from collections.abc import Awaitable, Callable
 
 import trio
 
@@ -13,9 +14,11 @@ from tests.benchmarks.speed.far import open_far, run_far
 from tests.benchmarks.speed.timing import Stopwatch
 from tests.benchmarks.speed.workload import Figures
 from tests.ports import free_address
-from trionet import ClusterConfig, Harbor, NodeConfig, Service, command, open_node, spec
+from trionet import ClusterConfig, Harbor, Node, NodeConfig, Service, command, open_node, spec
+from trionet.services import Topic
 
 PAYLOAD = bytes(16)
+TOPIC = Topic[bytes]("fanout")
 
 
 class Deliveries:
@@ -51,6 +54,23 @@ class Subscriber(Service):
         self._deliveries.count()
 
 
+class TopicSubscriber(Service):
+    """Takes what is published on a topic."""
+
+    def __init__(self, deliveries: Deliveries) -> None:
+        self._deliveries = deliveries
+
+    async def setup(self) -> None:
+        """Subscribe."""
+        await self.nursery.start(self._listen)
+
+    async def _listen(self, *, task_status: trio.TaskStatus[None]) -> None:
+        async with TOPIC.subscribe(self, overflow="wait") as messages:
+            task_status.started()
+            async for _ in messages:
+                self._deliveries.count()
+
+
 class Host(Service):
     """Starts the subscribers of a node, and knows what they got."""
 
@@ -61,6 +81,12 @@ class Host(Service):
     async def subscribe(self, subscribers: int) -> list[Subscriber]:
         """Start so many."""
         return [await self.node.start(spec(Subscriber, self._deliveries)) for _ in range(subscribers)]
+
+    @command
+    async def subscribe_to_topic(self, subscribers: int) -> None:
+        """Start so many."""
+        for _ in range(subscribers):
+            await self.node.start(spec(TopicSubscriber, self._deliveries))
 
     @command
     async def delivered(self, expected: int) -> int:
@@ -83,7 +109,32 @@ class SendingPublisher(Service):
                 await subscriber.published.send(PAYLOAD)
 
 
-async def by_sends(size: int, subscribers: int) -> Figures:
+class TopicPublisher(Service):
+    """Publishes on a topic."""
+
+    @command
+    async def publish(self, times: int) -> None:
+        """Publish so often."""
+        for _ in range(times):
+            await TOPIC.publish(self, PAYLOAD)
+
+
+Publisher = SendingPublisher | TopicPublisher
+Prepare = Callable[[Node, list[Host], int], Awaitable[Publisher]]
+
+
+async def _for_sends(node: Node, hosts: list[Host], half: int) -> SendingPublisher:
+    targets = [each for host in hosts for each in await host.subscribe(half)]
+    return await node.start(spec(SendingPublisher, targets))
+
+
+async def _for_topic(node: Node, hosts: list[Host], half: int) -> TopicPublisher:
+    for host in hosts:
+        await host.subscribe_to_topic(half)
+    return await node.start(TopicPublisher)
+
+
+async def _measure(size: int, subscribers: int, prepare: Prepare) -> Figures:
     """Publish until so many deliveries were made; the subscribers are on two nodes."""
     master = free_address()
     network = Harbor(ClusterConfig(harbor=1, master=master, standalone=master))
@@ -91,8 +142,7 @@ async def by_sends(size: int, subscribers: int) -> Figures:
         await node.cluster.wait_connected(2)
         hosts = [await node.start(Host), node.ref(await node.wait_for_name("far"), Host)]
         half = subscribers // 2
-        targets = [each for host in hosts for each in await host.subscribe(half)]
-        publisher = await node.start(spec(SendingPublisher, targets))
+        publisher = await prepare(node, hosts, half)
         warm, times = max(1, size // 10 // subscribers), max(1, size // subscribers)
         await publisher.publish(warm)
         for host in hosts:
@@ -104,6 +154,16 @@ async def by_sends(size: int, subscribers: int) -> Figures:
             if seen != (warm + times) * half:
                 raise AssertionError(f"{seen} deliveries of {(warm + times) * half}")
         return watch.figures(times * half * 2)
+
+
+async def by_sends(size: int, subscribers: int) -> Figures:
+    """Publish by a send to each subscriber."""
+    return await _measure(size, subscribers, _for_sends)
+
+
+async def by_topic(size: int, subscribers: int) -> Figures:
+    """Publish on a topic."""
+    return await _measure(size, subscribers, _for_topic)
 
 
 async def _serve(master: str) -> None:

@@ -129,7 +129,10 @@ WORKLOADS: Final = (
         "W8",
         "fan-out to 1,000 subscribers on 2 nodes, deliveries",
         50_000,
-        (trionet("sends", "fanout:by_sends", 1000),),
+        (
+            trionet("sends", "fanout:by_sends", 1000),
+            trionet("topic", "fanout:by_topic", 1000),
+        ),
     ),
     Workload(
         "W9",
