@@ -169,8 +169,8 @@ class Topic(Generic[T]):
         """Give a message to all who subscribe, on all nodes.
 
         Waits until all subscribers with ``overflow="wait"`` have room for it, on whatever node they are, or
-        the link to them is lost; and on the first use on a node until it has found the others.  Then all get
-        the message in one step.  Where nobody subscribes it is dropped.
+        the link to them is lost; and on the first use on a node until it has found the others, for a few
+        seconds at most.  Then all get the message in one step.  Where nobody subscribes it is dropped.
 
         Cancellation: nothing is published.
 

@@ -109,9 +109,11 @@ class Follower:
         try:
             with self.scope:
                 while True:
-                    if await self._follow():
-                        pause = FIRST_PAUSE
+                    began = trio.current_time()
+                    await self._follow()
                     self._detach()
+                    if trio.current_time() - began > LONGEST_PAUSE:
+                        pause = FIRST_PAUSE
                     if not self._is_member():
                         return
                     await trio.sleep(pause)
@@ -124,8 +126,8 @@ class Follower:
             if self._origin.wake is wake:
                 self._origin.wake = None
 
-    async def _follow(self) -> bool:
-        """Read the stream to its end; tell whether it was open."""
+    async def _follow(self) -> None:
+        """Read the stream to its end."""
         wishes = {number: self._wish(number) for number in self._board.numbers()}
         self._changed.clear()
         changes = self._changes
@@ -141,8 +143,6 @@ class Follower:
                 nursery.cancel_scope.cancel()
         except CallError as error:
             _log.log(_level(error), "no messages from %s: %s", self._handle, error)
-            return False
-        return True
 
     def _attach(self, changes: int) -> None:
         self._told = changes
