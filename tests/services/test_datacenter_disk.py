@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from tests.services.datacenter_kit import Owner, SlowDisk, info, open_datacenter, settle, told
-from trionet import Node, Restart, ServiceExited
+from trionet import BadMessage, CallError, Node, Restart, ServiceExited, ValueCodec
 from trionet.services import DatacenterClient, NotABranch, StorageFailed
 from trionet.services.datacenter_store import DiskFull, Store
 
@@ -281,3 +281,28 @@ async def test_a_stop_waits_for_writes_and_a_kill_for_the_disk(
     assert calls.ends == {"set": None if end == "stop" else ServiceExited}
     dc = await open_datacenter(node, file)
     assert await dc.list() == (("a",) if end == "stop" else ())
+
+
+async def test_a_value_that_cannot_be_encoded_is_undone(
+    node: Node, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing else is lost, neither what was under way nor who is watched."""
+    dc = await open_datacenter(node, file)
+    owner = await node.start(Owner)
+    disk = SlowDisk(node, monkeypatch)
+    encode = ValueCodec.encode
+
+    def refusing(codec: ValueCodec, item: object) -> bytes:
+        if item == "bad":
+            raise BadMessage("cannot be encoded")
+        return encode(codec, item)
+
+    monkeypatch.setattr(ValueCodec, "encode", refusing)
+    async with trio.open_nursery() as nursery:
+        calls = Calls(nursery)
+        await calls.begin(good=lambda: dc.set("a/x", 1))
+        with pytest.raises(CallError, match="cannot be encoded"):
+            await dc.set("a", {"y": "bad"}, owner=owner)
+        disk.hold.release()
+    assert await dc.get("a") == {"x": 1}
+    assert info(node)["owners"] == 0
