@@ -9,6 +9,7 @@ import pytest
 
 from trionet.cluster_config import ClusterConfig
 from trionet.configfile import Override, Settings, advise, load_settings
+from trionet.console_config import ConsoleConfig
 from trionet.errors import ConfigError
 
 Write = Callable[[str, str], str]
@@ -72,6 +73,27 @@ def test_paths_are_relative_to_the_file_that_has_them(write: Write) -> None:
         cluster.secret_file,
         cluster.master,
     )
+
+
+def test_a_console_over_tcp_needs_the_secret(write: Write) -> None:
+    text = '[console]\naddress = "127.0.0.1:2600"\n'
+    with pytest.raises(ConfigError) as caught:
+        load_settings([write("a.toml", text)], environ={})
+    (problem,) = caught.value.problems
+    expected = "without cluster.secret_file, expected that secret, or a Unix socket as in 'unix:path'"
+    assert problem == f'a.toml:2: console.address: found "127.0.0.1:2600" {expected}'
+    secured = write("b.toml", f'{text}[cluster]\nstandalone = "127.0.0.1:1"\nsecret_file = "key"\n')
+    assert load_settings([secured], environ={}).console == ConsoleConfig(address="127.0.0.1:2600")
+
+
+def test_the_address_of_a_console(write: Write) -> None:
+    """It is relative to its file; in a variable and as an option, too."""
+    assert load_settings(environ={}).console.address == "auto"
+    inner = write("sub/a.toml", '[console]\naddress = "unix:c.sock"')
+    assert load_settings([inner], environ={}).console.address == f"unix:{Path('sub/c.sock')}"
+    assert load_settings(environ={"TRIONET_CONSOLE_ADDRESS": "none"}).console.address == "none"
+    with pytest.raises(ConfigError, match=r'console\.address: found "here", expected "auto", "none"'):
+        load_settings(environ={}, overrides=["console.address=here"])
 
 
 def test_what_contradicts_itself_is_told_with_the_line_of_its_key(write: Write) -> None:

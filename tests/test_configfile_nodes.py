@@ -270,6 +270,27 @@ script = "x.py"
     ] == problems(name)
 
 
+def test_nodes_do_not_share_a_console(write: Write) -> None:
+    write("x.py", "")
+    name = write(
+        "a.toml",
+        """\
+[console]
+address = "unix:c.sock"
+[nodes.a]
+script = "x.py"
+[nodes.b]
+script = "x.py"
+[nodes.c]
+script = "x.py"
+console = { address = "none" }
+""",
+    )
+    assert [
+        f'a.toml:2: nodes.b.console.address: found "unix:{Path("c.sock")}", which node "a" has'
+    ] == problems(name)
+
+
 def test_a_file_of_nodes_needs_a_choice(world: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load_settings([world], environ={})

@@ -75,6 +75,29 @@ def test_a_main_that_takes_only_the_node_can_read_argv(write: Write, invoke: Inv
     assert "['a']\n" == invoke("run", script, "a").stdout
 
 
+def test_a_console_that_cannot_listen_where_it_should_is_one_line(write: Write, invoke: Invoke) -> None:
+    script = write("main.py", "async def main(node): print('runs')")
+    write("file", "")
+    result = invoke("run", script, "--console", "unix:file/c.sock")
+    assert (result.stdout, result.exit_code) == ("", 1)
+    line = "--console: console.address: cannot listen at unix:file/c.sock: "
+    assert line in result.stderr
+    assert "Traceback" not in result.stderr
+    assert invoke("run", script, "--console", "none").stdout == "runs\n"
+
+
+def test_without_a_folder_for_it_there_is_no_console(
+    write: Write, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody has asked for it, so it is a warning."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", write("file", ""))
+    result = invoke("run", write("main.py", "async def main(node): print('runs')"))
+    assert (result.stdout, result.exit_code) == ("runs\n", 0)
+    assert "WARNING" in result.stderr
+    assert "console.address: cannot listen at auto: " in result.stderr
+    assert "this node has no console" in result.stderr
+
+
 def test_an_unknown_option_is_wrong_usage(write: Write, invoke: Invoke) -> None:
     result = invoke("run", write("opt.py", "async def main(node): pass"), "--nothing")
     assert 2 == result.exit_code

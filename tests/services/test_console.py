@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 import trio
 
-from tests.console_client import Client, console_of
+from tests.console_client import Client, Network, console_of
 from tests.services.workers import Narrow, Worker
 from trionet import NodeConfig, TraceConfig, spec
-from trionet.services import Launcher
+from trionet.services import Console, Launcher
 from trionet.services.console.service import COMMANDS
 from trionet.testing import SimulatedCluster, open_cluster, open_simulated_node
 
@@ -176,6 +176,20 @@ async def test_messages_are_logged(caplog: pytest.LogCaptureFixture) -> None:
         assert await client.ask("logoff .worker") is None
         assert await client.ask("logoff .worker") == "its messages were not logged"
         assert not cluster[1].taps
+
+
+async def test_a_console_stops_at_once_with_a_client_in_it() -> None:
+    async with open_simulated_node() as node:
+        network = Network()
+        await node.start(spec(Console, network.door()), name=".console")
+        async with network.client() as client:
+            await client.send({"line": "load"})
+            await client.reply()
+            await node.stop(".console")
+            assert trio.current_time() < 5
+            with suppress(trio.BrokenResourceError), trio.fail_after(5):
+                while await client.reply():
+                    pass
 
 
 async def test_dead_letters() -> None:

@@ -21,7 +21,7 @@ from trionet.cluster_config import ClusterConfig, unix_path
 from trionet.console_config import AUTO, ConsoleConfig
 from trionet.errors import ConfigError
 from trionet.net.accept import Acceptor
-from trionet.net.console_places import free_place, make_private, places, runtime_folder
+from trionet.net.console_places import free_place, make_private, runtime_folder, sweep
 from trionet.net.console_session import Answer, ConsoleSession
 from trionet.net.greeting import agreed, greet
 from trionet.net.identity import Identity, read_secrets
@@ -102,7 +102,7 @@ class ConsoleDoor:
         if address == AUTO:
             folder = runtime_folder()
             make_private(folder)
-            places(folder)  # removes what is left of processes that have died
+            sweep(folder)
             address = f"unix:{free_place(name, folder)}"
         path = unix_path(address)
         if path is not None and not Path(path).parent.exists():

@@ -13,7 +13,7 @@ import re
 import socket
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -87,22 +87,26 @@ def free_place(node: str, folder: Path) -> Path:
 
 
 def places(folder: Path) -> list[ConsolePlace]:
-    """The consoles that answer, sorted by node; sockets of processes that have died are removed."""
-    found = []
+    """The consoles that answer, sorted by node."""
+    return [place for place in _found(folder) if _answers(place.path)]
+
+
+def sweep(folder: Path) -> None:
+    """Remove the sockets of processes that have died."""
+    for place in _found(folder):
+        if not _lives(place.pid) and not _answers(place.path):
+            place.path.unlink(missing_ok=True)
+
+
+def _found(folder: Path) -> Iterator[ConsolePlace]:
     try:
         names = sorted(os.listdir(folder))[:MOST_SOCKETS]
     except OSError:
-        return []
+        return
     for name in names:
         match = _SOCKET.fullmatch(name)
-        if match is None:
-            continue
-        place = ConsolePlace(match["node"], int(match["pid"]), folder / name)
-        if _answers(place.path):
-            found.append(place)
-        elif not _lives(place.pid):
-            place.path.unlink(missing_ok=True)
-    return found
+        if match is not None:
+            yield ConsolePlace(match["node"], int(match["pid"]), folder / name)
 
 
 def _answers(path: Path) -> bool:
