@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from rich.console import Console
 from trionet.cli.console_client import ConsoleClient, ConsoleProblem, find_console
 from trionet.cli.console_lines import Completer, edited
 from trionet.cli.console_show import show, show_error, show_json
+from trionet.cli.interrupts import Interrupts
 from trionet.cli.process import Process
 from trionet.cluster_config import ClusterConfig
 from trionet.errors import ConfigError
@@ -92,7 +92,8 @@ def console(
     Ctrl-C ends the command that runs; Ctrl-D, or an empty input, the console.
     """
     process = Process.of(context)
-    with connected(address, secret_file, cluster) as client, interruptible():
+    with connected(address, secret_file, cluster) as client, Interrupts() as interrupts:
+        client.waiting = interrupts.allowed
         shell = Shell(client, process, node, as_json=as_json)
         code = shell.run(" ".join(command)) if command else shell.run_all()
     raise typer.Exit(code)
@@ -117,16 +118,6 @@ def connected(address: str | None, secret_file: str | None, cluster: str) -> Ite
         except ConsoleProblem as error:
             typer.echo(str(error), err=True)
             raise typer.Exit(EXIT_CRASH) from None
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Let each Ctrl-C raise KeyboardInterrupt, however many there are."""
-    former = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, former)
 
 
 def printer(*, stderr: bool = False) -> Console:
@@ -162,7 +153,8 @@ class Shell:
         with edited(Completer(self._client)):
             while not self._process.stops.count:
                 try:
-                    line = input(prompt).strip()
+                    with self._client.waiting():
+                        line = input(prompt).strip()
                 except EOFError:
                     break
                 except KeyboardInterrupt:

@@ -6,8 +6,10 @@ Duty: find the console that an address means, come in, ask.
 from __future__ import annotations
 
 import json
+import select
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -72,12 +74,14 @@ class ConsoleClient:
         coder: cuts and packs lines.
 
     Attributes:
+        waiting: made around each wait for the console; what it raises there loses nothing.
         hello: what the console said first: the node, its harbor id, its version.
     """
 
     def __init__(self, sock: socket.socket, coder: LineCoder) -> None:
         self._socket = sock
         self._coder = coder
+        self.waiting: Callable[[], AbstractContextManager[None]] = nullcontext
         self.hello: dict[str, Any] = self._receive()
         if self.hello.get("reply") != "hello":
             raise ConsoleProblem(str(self.hello.get("text", "what answers is no console")))
@@ -162,6 +166,8 @@ class ConsoleClient:
 
     def _receive(self) -> dict[str, Any]:
         while (line := self._coder.next_line()) is None:
+            with self.waiting():
+                select.select([self._socket], [], [], self._socket.gettimeout())
             try:
                 data = self._socket.recv(_READ_SIZE)
             except ConnectionError as error:

@@ -14,11 +14,11 @@ from trionet.cli.console import (
     ClusterOption,
     SecretOption,
     connected,
-    interruptible,
     printer,
 )
 from trionet.cli.console_client import ConsoleClient
 from trionet.cli.console_show import show_error
+from trionet.cli.interrupts import Interrupts
 from trionet.cli.top_view import picture, room_for_services
 from trionet.program import EXIT_CRASH
 
@@ -54,7 +54,8 @@ def top(
 
     Rates and shares of the processor are those since the report before.
     """
-    with connected(address, secret_file, cluster) as client, interruptible():
+    with connected(address, secret_file, cluster) as client, Interrupts() as interrupts:
+        client.waiting = interrupts.allowed
         reports = _reports(client, f"load {interval!r} {_MOST}", once=once)
         try:
             if as_json:
