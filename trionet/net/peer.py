@@ -28,6 +28,7 @@ from trionet.net.transport import Connection
 from trionet.net.watching import Watching
 from trionet.wire import link_events as events
 from trionet.wire.agreement import Agreement
+from trionet.wire.link import Link
 from trionet.wire.link_frames import LinkSettings
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class Peer(Sending, Serving, Watching):
             self._on_opened,
             self.streams.gather,
         )
-        self.link = self._pump.link
+        self.link: Link = self._pump.link
 
     def report(self, address: str) -> LinkReport:
         """Measure the link to it; ``address`` is where it listens."""
@@ -187,7 +188,7 @@ class Peer(Sending, Serving, Watching):
             handler(event)
 
     def _on_opened(self) -> None:
-        self.is_open = True
+        self.is_open: bool = True
         self._opened(self)
 
 
