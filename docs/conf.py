@@ -35,8 +35,9 @@ napoleon_use_rtype = False
 
 # Names of others, whose documentation is not here to refer to.
 foreign = (
-    "attrs? cattrs collections contextlib datetime decimal enum httpx logging os outcome pathlib pytest "
-    "random rich ssl trio trio_websocket types typer typing typing_extensions uuid warnings"
+    "attrs? cattrs collections contextlib datetime decimal enum httpx logging opentelemetry os outcome "
+    "pathlib prometheus_client pytest random rich ssl trio trio_websocket types typer typing "
+    "typing_extensions uuid warnings"
 )
 nitpick_ignore_regex = [
     (r"py:.*", rf"({foreign.replace(' ', '|')})(\..+)?"),

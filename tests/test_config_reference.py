@@ -22,6 +22,7 @@ from trionet.configfile import (
 )
 from trionet.console_config import ConsoleConfig
 from trionet.kernel.supervise import Restart
+from trionet.metrics_config import MetricsConfig
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "configuration.md"
 
@@ -58,6 +59,7 @@ def expected(
     [
         ("## `[node]`", NodeConfig, section_rules("node"), "node."),
         ("## `[trace]`", TraceConfig, section_rules("trace"), "trace."),
+        ("## `[metrics]`", MetricsConfig, section_rules("metrics"), "metrics."),
         ("## `[log]`", LogConfig, section_rules("log"), "log."),
         ("## `[cluster]`", ClusterConfig, section_rules("cluster"), "cluster."),
         ("## `[console]`", ConsoleConfig, section_rules("console"), "console."),
@@ -85,6 +87,7 @@ def test_each_field_of_a_class_of_settings_has_a_rule() -> None:
     assert {each.name for each in attrs.fields(Restart)} == set(RESTART_RULES)
     assert {each.name for each in attrs.fields(NodeConfig)} == {*section_rules("node"), "app", "trace"}
     assert {each.name for each in attrs.fields(TraceConfig)} == set(section_rules("trace"))
+    assert {each.name for each in attrs.fields(MetricsConfig)} == set(section_rules("metrics"))
     assert {each.name for each in attrs.fields(LogConfig)} == set(section_rules("log"))
     assert {each.name for each in attrs.fields(ClusterConfig)} == set(section_rules("cluster"))
     assert {each.name for each in attrs.fields(ConsoleConfig)} == set(section_rules("console"))

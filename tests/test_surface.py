@@ -15,12 +15,14 @@ from typing import Any
 import pytest
 
 FACADES = ["trionet", "trionet.services", "trionet.testing"]
+#: Modules of extras: what they export has no other place.
+EXTRAS = ["trionet.services.metrics", "trionet.services.otel"]
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
 
 
 def public_names() -> Iterator[tuple[str, str, Any]]:
     """List what the facades export: the module, the name, the object."""
-    for facade in FACADES:
+    for facade in [*FACADES, *EXTRAS]:
         module = importlib.import_module(facade)
         for name in module.__all__:
             yield facade, name, getattr(module, name)

@@ -3,7 +3,7 @@
 The layers, lowest first; each imports only what stands before it:
 
 * values: :mod:`~trionet.handle`, :mod:`~trionet.errors`, :mod:`~trionet.message`, :mod:`~trionet.config`,
-  :mod:`~trionet.cluster_config`, :mod:`~trionet.cluster_events`
+  :mod:`~trionet.cluster_config`, :mod:`~trionet.cluster_events`, :mod:`~trionet.metrics_config`
 * ``wire`` (bytes in, events out; no Trio) and ``kernel`` (services on one node; no sockets, no bytes)
 * ``net`` (links, harbor, master and slave)
 * ``services`` (ready-made services, written with the names below)
@@ -99,6 +99,7 @@ from trionet.kernel.watch import Watch as Watch
 from trionet.logs import ServiceFilter as ServiceFilter
 from trionet.logs import setup_logging as setup_logging
 from trionet.message import value as value
+from trionet.metrics_config import MetricsConfig as MetricsConfig
 from trionet.net.console_door import ConsoleDoor as ConsoleDoor
 from trionet.net.harbor import Harbor as Harbor
 from trionet.net.value_codec import ValueCodec as ValueCodec
@@ -137,6 +138,7 @@ __all__ = [
     "MasterLost",
     "MasterUnreachable",
     "MessageEvent",
+    "MetricsConfig",
     "NameAdded",
     "NameRemoved",
     "NameTaken",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -167,3 +168,25 @@ def test_wrong_usage_is_told(invoke: Invoke, arguments: list[str]) -> None:
     result = invoke(*arguments)
     assert 2 == result.exit_code
     assert "Usage: " in result.stderr
+
+
+def test_figures_are_only_exposed_where_that_is_said(write: Write, invoke: Invoke) -> None:
+    config = write("a.toml", '[metrics]\naddress = "0.0.0.0:9464"\n')
+    (line,) = invoke("check", config).stderr.splitlines()
+    assert line.startswith('a.toml:2: metrics.address: found "0.0.0.0:9464", which other machines can reach')
+    wrong = invoke("check", config, "--set", "metrics.address=here").stderr
+    assert "--set: metrics.address: found \"here\", expected an address: 'host:port' or '[v6]:port'" in wrong
+    shown = invoke("check", config, "--set", "metrics.exposed=true", "--set", "trace.sample=0.5")
+    assert ['"0.0.0.0:9464"', "a.toml:2"] == row(shown, "metrics.address")
+    assert ["0.5", "--set"] == row(shown, "trace.sample")
+
+
+def test_figures_need_what_their_extra_brings(
+    write: Write, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
+    monkeypatch.delitem(sys.modules, "trionet.services.metrics", raising=False)
+    config = write("a.toml", '[metrics]\naddress = "127.0.0.1:9464"\n')
+    (line,) = invoke("check", config).stderr.splitlines()
+    assert "prometheus_client" in line
+    assert line.startswith("a.toml:2: metrics.address")

@@ -329,3 +329,22 @@ def test_a_profile_of_nothing_and_of_a_node_that_crashed(write: Write, invoke: I
     assert "KeyError" in result.stderr
     assert "profile: no handler has ended" in result.stderr
     assert "profile:" not in invoke("run", write("other.py", "async def main(node): pass")).stderr
+
+
+METRICS = """
+import trio
+from trionet.services.metrics import MetricsServer
+
+async def main(node):
+    (address,) = await node.ref(".metrics", MetricsServer).addresses()
+    host, _, port = address.rpartition(":")
+    async with await trio.open_tcp_stream(host, int(port)) as stream:
+        await stream.send_all(b"GET /metrics HTTP/1.0\\r\\n\\r\\n")
+        page = b"".join([each async for each in stream])
+    print(page.splitlines()[0].split()[1], b"trionet_services " in page)
+"""
+
+
+def test_figures_are_served_where_the_settings_say(write: Write, invoke: Invoke) -> None:
+    result = invoke("run", write("figures.py", METRICS), "--set", "metrics.address=127.0.0.1:0")
+    assert (result.stdout, result.exit_code) == ("b'200' True\n", 0)

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from trionet.cli.classes import plan
+from trionet.cli.classes import plan, services_of
 from trionet.cli.options import (
     EnvFileOption,
     NodeOption,
@@ -100,7 +100,7 @@ def _check_code(files: list[Path], all_settings: list[Settings]) -> None:
     problems = problems_of(check_files, *all_settings)
     for settings in all_settings:
         os.environ.update(settings.variables)
-        problems += problems_of(plan, settings.services)
+        problems += problems_of(plan, services_of(settings))
     if problems:
         refuse(ConfigError(list(dict.fromkeys(problems))))
         raise typer.Exit(EXIT_USAGE)
@@ -152,8 +152,15 @@ def table_of(settings: Settings, *, with_defaults: bool = True) -> Table:
 
 def rows_of(settings: Settings) -> Iterator[tuple[str, str, str]]:
     """Key, value and unit of each setting; what looks like a secret is hidden."""
-    for section in ("node", "log", "cluster", "console"):
-        values = getattr(settings, section)
+    sections = {
+        "node": settings.node,
+        "trace": settings.node.trace,
+        "metrics": settings.metrics,
+        "log": settings.log,
+        "cluster": settings.cluster,
+        "console": settings.console,
+    }
+    for section, values in sections.items():
         if values is None:
             continue
         for key, rule in section_rules(section).items():

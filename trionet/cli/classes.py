@@ -6,15 +6,19 @@ Duty: from ``[[services]]`` to specifications that can be started; all problems 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 import attrs
 
 from trionet.config import thaw
-from trionet.configfile import ServiceConfig
+from trionet.configfile import ServiceConfig, Settings
 from trionet.errors import ConfigError, NoSuchClass
 from trionet.kernel.classes import find_class
 from trionet.kernel.service import Service
 from trionet.kernel.spec import Spec, spec
+
+#: By its name, since it needs an extra.
+METRICS_SERVER: Final = "trionet.services.metrics:MetricsServer"
 
 
 @attrs.frozen
@@ -28,6 +32,22 @@ class Planned:
 
     config: ServiceConfig
     spec: Spec[Service]
+
+
+def services_of(settings: Settings) -> tuple[ServiceConfig, ...]:
+    """The services that settings ask for: that of ``[metrics]``, if any, before those of ``[[services]]``."""
+    address = settings.metrics.address
+    if address is None:
+        return settings.services
+    key = "metrics.address"
+    metrics = ServiceConfig(
+        class_name=METRICS_SERVER,
+        name=".metrics",
+        args=(address,),
+        origin=settings.sources.get(key, ""),
+        key=key,
+    )
+    return metrics, *settings.services
 
 
 def plan(services: Iterable[ServiceConfig]) -> list[Planned]:

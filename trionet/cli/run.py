@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final
 import attrs
 import typer
 
-from trionet.cli.classes import Planned, plan
+from trionet.cli.classes import Planned, plan, services_of
 from trionet.cli.options import EnvFileOption, NodeOption, SetOption, located, refuse, settings_of
 from trionet.cli.process import Process
 from trionet.cli.profile import profile_table
@@ -315,8 +315,8 @@ def load_program(settings: Settings) -> Program:
         if not settings.services:
             raise ConfigError(["found nothing to run, expected a script or a --config with [[services]]"])
         add_import_path(*folders, Path())
-        return Program(plan(settings.services))
+        return Program(plan(services_of(settings)))
     add_import_path(script.parent, *folders)
     sys.argv = [str(script), *settings.args]
     main, extra = main_of(script, load_script(script), settings.args)
-    return Program(plan(settings.services), main, extra)
+    return Program(plan(services_of(settings)), main, extra)

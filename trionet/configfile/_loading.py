@@ -35,6 +35,7 @@ from trionet.configfile._tree import (
 )
 from trionet.console_config import ConsoleConfig
 from trionet.errors import did_you_mean
+from trionet.metrics_config import MetricsConfig
 
 T = TypeVar("T")
 
@@ -194,6 +195,7 @@ class Loading:
         up = self._section("up", UpConfig)
         cluster = self._cluster()
         console = self._console(cluster)
+        metrics = self._metrics()
         services = build_services(self._service_tables(), self.problems)
         self.problems.raise_if_any()
         assert node_config is not None
@@ -205,6 +207,7 @@ class Loading:
             log=log,
             cluster=cluster,
             console=console,
+            metrics=metrics,
             services=services,
             script=None if self.entry is None else self.entry.script,
             args=() if self.entry is None else self.entry.args,
@@ -232,6 +235,13 @@ class Loading:
         if console is not None and isinstance(node, Table) and self._is_whole:
             self._note_all("console", node, console.problems(cluster))
         return console
+
+    def _metrics(self) -> MetricsConfig:
+        metrics = self._section("metrics", MetricsConfig) or MetricsConfig()
+        node = self.tree.entries.get("metrics")
+        if isinstance(node, Table) and self._is_whole:
+            self._note_all("metrics", node, metrics.problems())
+        return metrics
 
     def _note_all(self, section: str, node: Table, problems: list[str]) -> None:
         """Note the problems of a section, each where its key stands."""

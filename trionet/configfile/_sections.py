@@ -15,6 +15,7 @@ from trionet.cluster_config import ClusterConfig
 from trionet.config import LogConfig, NodeConfig, Rule, TraceConfig, seconds
 from trionet.configfile._check import rules_of
 from trionet.console_config import ConsoleConfig
+from trionet.metrics_config import MetricsConfig
 
 
 @attrs.frozen(kw_only=True)
@@ -31,6 +32,7 @@ class UpConfig:
 SECTIONS: Final[dict[str, type]] = {
     "node": NodeConfig,
     "trace": TraceConfig,
+    "metrics": MetricsConfig,
     "log": LogConfig,
     "cluster": ClusterConfig,
     "console": ConsoleConfig,

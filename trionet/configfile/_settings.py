@@ -18,6 +18,7 @@ from trionet.configfile._sections import UpConfig
 from trionet.configfile._services import ServiceConfig
 from trionet.console_config import ConsoleConfig
 from trionet.kernel.supervise import Restart
+from trionet.metrics_config import MetricsConfig
 
 
 @attrs.frozen(kw_only=True)
@@ -29,6 +30,7 @@ class Settings:
         log: how to log.
         cluster: the node's part in a cluster; None if the configuration says nothing of one.
         console: the node's debug console.
+        metrics: where the node serves its figures.
         services: what is started with the node, in this order.
         script: the script, where the configuration names it: the one of ``[nodes.NAME]``.
         args: the arguments of that script.
@@ -42,6 +44,7 @@ class Settings:
     log: LogConfig = attrs.field(factory=LogConfig)
     cluster: ClusterConfig | None = None
     console: ConsoleConfig = attrs.field(factory=ConsoleConfig)
+    metrics: MetricsConfig = attrs.field(factory=MetricsConfig)
     services: tuple[ServiceConfig, ...] = ()
     script: Path | None = None
     args: tuple[str, ...] = ()

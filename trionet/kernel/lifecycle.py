@@ -48,7 +48,12 @@ _log = logging.getLogger("trionet.node")
 
 
 class Lifecycle(Naming):
-    """What a node needs to own services."""
+    """What a node needs to own services.
+
+    Attributes:
+        ended_messages: messages that services have handled which have ended since.
+        ended_cpu_time: seconds that their handlers held the event loop.
+    """
 
     def __init__(
         self, nursery: trio.Nursery, config: NodeConfig, seams: Seams, network: Network | None
@@ -59,6 +64,8 @@ class Lifecycle(Naming):
         self._local_ids = count(1)
         self._exits: dict[Handle, Exit] = {}
         self._cut_off: list[str] = []
+        self.ended_messages: int = 0
+        self.ended_cpu_time: float = 0.0
         self._stopping = False
         self._shutdown = trio.Event()
 
@@ -227,6 +234,8 @@ class Lifecycle(Naming):
     def forget(self, actor: Actor) -> None:
         """A service is dead: give its handle back, remember how it ended."""
         self.actors.pop(actor.handle.local, None)
+        self.ended_messages += actor.messages
+        self.ended_cpu_time += actor.cpu_time
         if actor.exit is not None:
             self._exits[actor.handle] = actor.exit
             if len(self._exits) > REMEMBERED_EXITS:

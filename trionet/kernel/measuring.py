@@ -108,6 +108,8 @@ class Measuring(Lifecycle):
             sum(len(actor.handlers) for actor in actors),
             self.dead_letters.count,
             self.monitor.stalls,
+            self.ended_messages,
+            self.ended_cpu_time,
         )
 
     def profile(self) -> tuple[CommandStatistics, ...]:

@@ -90,6 +90,8 @@ class NodeStatistics:
         running: handlers that run now.
         dead_letters: messages that did not arrive.
         stalls: how often a handler held the event loop for longer than the threshold.
+        ended_messages: messages that services have handled which have ended since.
+        ended_cpu_time: seconds that the handlers of such services held the event loop.
     """
 
     name: str
@@ -102,6 +104,8 @@ class NodeStatistics:
     running: int
     dead_letters: int
     stalls: int
+    ended_messages: int = 0
+    ended_cpu_time: float = 0.0
 
 
 @value(name="trionet.LinkReport", unknown="drop")
