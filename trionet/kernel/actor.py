@@ -405,6 +405,8 @@ class Actor(HandlerEnds):
         From the first of them on a guard sees to it that the service closes at once when one of them fails:
         its own task, and all others of the pool, may be in handlers that shield themselves.
         """
+        if self.node.current is not None:
+            self.node.current.settle()
         if self._guard is None:
             others = nursery.child_tasks
             self.begin(trio.sleep_forever)

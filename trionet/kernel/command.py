@@ -235,8 +235,9 @@ def command(
             at once.
         inline: the handler may run in the caller's own task, which saves two changes of tasks; for a
             coroutine that seldom waits.  It must not mind that cancel scopes of the caller are around it, nor
-            whom Trio takes for the owner of a lock or of a slot of a limiter.  A command that is a plain
-            function needs no such promise, as it cannot wait.
+            whom Trio takes for the owner of a lock or of a slot of a limiter, and a reply that it defers
+            reaches its caller when it has ended.  A command that is a plain function needs no such promise,
+            as it cannot wait.
         endless: the handler may wait as long as it likes, so when its service stops in order it is cancelled
             at once, and not given the grace time.
         deadline: seconds that a call may take where the caller has no deadline of its own.

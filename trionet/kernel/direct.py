@@ -17,11 +17,11 @@ ends it (C8).  Since such a handler may call the next one in the same way, their
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import trio
 
-from trionet.errors import InternalError
+from trionet.errors import DeadlineExceeded, InternalError, ServiceExited
 from trionet.kernel.calls import LocalCall
 from trionet.kernel.context import RequestInfo
 from trionet.kernel.dispatch import Worker
@@ -78,9 +78,18 @@ class DirectCall(LocalCall):
         else:
             super().cancelled()
 
+    def expire(self) -> None:
+        """The deadline passed; its caller cannot go away before the handler ends, not even a deferred one."""
+        if self.state is State.DEFERRED and self.worker is not None:
+            self.cut_handler(Cut.DEADLINE)
+        super().expire()
+
     def settle_deadline(self) -> bool:
-        """Find out when its time is over; tell whether that must be watched, and is not yet."""
-        if self.asked is None:
+        """Find out when its time is over; tell whether that must be watched, and is not yet.
+
+        When the call is over it is too late to ask: the scopes of its caller are not around this task.
+        """
+        if self.asked is None or self.state is State.DONE:
             return False
         command, options, parent = self.asked
         self.asked = None
@@ -88,10 +97,14 @@ class DirectCall(LocalCall):
         self.deadline, enforced = choose_deadline(config, command, self.target, options, parent)
         return enforced
 
-    def info(self) -> RequestInfo:
-        """What a handler may know."""
+    def settle(self) -> None:
+        """Find out now what was put off."""
         if self.settle_deadline():
             self.target.node.deadlines.add(self)
+
+    def info(self) -> RequestInfo:
+        """What a handler may know."""
+        self.settle()
         return super().info()
 
 
@@ -106,8 +119,8 @@ def run_here(request: Request, command: Declaration) -> None:
     began = node.stopwatch()
     try:
         run_plain(request, command)
-    except Exception as error:
-        raise InternalError(f"a direct call of {request.command} broke") from error
+    except Exception as bug:
+        _broke(request, bug)
     spent = node.stopwatch() - began
     request.target.cpu_time += spent
     if node.current is not None:  # within a step of this one's handler
@@ -124,8 +137,7 @@ async def run_inline(request: DirectCall, command: Declaration, parent: Request 
     """
     node = request.target.node
     request.nested = parent.nested + 1 if isinstance(parent, DirectCall) else 1
-    if request.settle_deadline():
-        node.deadlines.add(request)
+    request.settle()
     worker = Worker(request.target)
     waiter = None if parent is None else waiter_for(parent)
     waits = nullcontext() if waiter is None else Waiting(waiter, request)
@@ -136,10 +148,14 @@ async def run_inline(request: DirectCall, command: Declaration, parent: Request 
             node.charge(request.target, node.stopwatch() - began)
             if trap is not ENDED:
                 await _stay(request, trap)
+    except Exception as bug:
+        _broke(request, bug)
     finally:
         request.target.summon()  # its slot is free
     if request.cut_short:
         await trio.lowlevel.checkpoint()  # the caller's own Cancelled, whatever the handler made of it
+    elif request.cut is not None and isinstance(request.error, ServiceExited | DeadlineExceeded):
+        await trio.lowlevel.checkpoint_if_cancelled()  # the caller's own, if it was cancelled as well
 
 
 async def _stay(request: DirectCall, trap: object) -> None:
@@ -164,3 +180,14 @@ async def _stand_in(request: Request, ended: trio.Event) -> None:
         with trio.CancelScope(shield=True):
             await ended.wait()
         raise
+
+
+def _broke(request: Request, bug: Exception) -> None:
+    """Take the node down, as a bug in a dispatcher does: what the call raises, its caller may catch (C9)."""
+    actor = request.target
+    actor.broke(request, bug)
+    actor.begin(_raise, request.command, bug)
+
+
+async def _raise(command: str, bug: Exception) -> NoReturn:
+    raise InternalError(f"a direct call of {command} broke") from bug

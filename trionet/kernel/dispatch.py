@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from trionet.errors import ServiceExited
 from trionet.kernel.handlers import ENDED, begin, go_on, run_plain
 from trionet.kernel.request import Cut, Request
 
@@ -115,7 +114,7 @@ class Worker:
                     handled, pause_at = 0, began + FAIR_SECONDS
         except Exception as bug:  # a handler's own was dealt with
             if request is not None:
-                request.fail(ServiceExited(f"{actor.describe()} broke: {bug!r}", executed=True))
+                actor.broke(request, bug)
             raise
 
     def _may_rest(self) -> bool:

@@ -104,7 +104,7 @@ def _passes(actor: Actor, request: Request) -> bool:
     """Run the validators of the arguments; False if the request has ended by it."""
     checks, request.checks = request.checks, NO_CHECKS
     try:
-        check(checks)
+        actor.context.copy().run(check, checks)
     except BadMessage as error:
         actor.refused(request, error)
         return False

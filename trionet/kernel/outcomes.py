@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from trionet.errors import BadMessage, CallError, InternalError, RemoteError, printable, text_of
+from trionet.errors import (
+    BadMessage,
+    CallError,
+    InternalError,
+    RemoteError,
+    ServiceExited,
+    printable,
+    text_of,
+)
 from trionet.kernel.request import Cut, Request, State
 from trionet.message import NO_CHECKS, is_plain, snapshot, value_class
 
@@ -103,6 +111,10 @@ class HandlerEnds:
             request.fail(error)
         elif not ended:
             request.fail(portable(error, self.node))
+
+    def broke(self, request: Request, bug: Exception) -> None:
+        """A bug of trionet ended the handling of a message: nobody shall wait for it while the node ends."""
+        request.fail(ServiceExited(f"{self.describe()} broke: {bug!r}", executed=True))
 
     def _over(self, request: Request) -> None:
         self.handlers.pop(request, None)

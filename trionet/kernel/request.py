@@ -121,6 +121,9 @@ class Request:
         """The incarnation of the sending node."""
         return self.target.handle.incarnation
 
+    def settle(self) -> None:
+        """Find out what was put off until somebody needs it, as tasks may that the handler starts."""
+
     def info(self) -> RequestInfo:
         """What a handler may know."""
         return RequestInfo(
