@@ -1,7 +1,8 @@
-"""The contract on every path: each of its tests runs twice, with and without what makes messages fast.
+"""The contract on every path: each of its tests runs with and without what makes messages fast, and observed.
 
-A test of the contract is one whose name begins with ``test_c``.  It runs as ``direct``, as a node does it,
-and as ``queued``, where every message goes through the inbox and a task of its service runs the handler.
+A test of the contract is one whose name begins with ``test_c``.  It runs as ``direct``, as a node does it, as
+``queued``, where every message goes through the inbox and a task of its service runs the handler; in the
+folder of the kernel also as ``observed``, where every handler is measured and every call chain recorded.
 The mark ``one_path`` is for a test that is about one path, or cannot run twice.
 
 A ``conftest.py`` that imports the two functions has this for its folder.
@@ -11,7 +12,10 @@ from __future__ import annotations
 
 import pytest
 
+from trionet import TraceConfig
+from trionet.kernel import messaging
 from trionet.kernel.actor import Actor
+from trionet.kernel.traces import trace_ids
 
 PATHS = ("direct", "queued")
 
@@ -20,7 +24,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Have a test of the contract run once for each path."""
     one_path = metafunc.definition.get_closest_marker("one_path") is not None
     if metafunc.function.__name__.startswith("test_c") and not one_path:
-        metafunc.parametrize("message_path", PATHS, indirect=True)
+        observed = ("observed",) if "kernel" in metafunc.definition.path.parts else ()
+        metafunc.parametrize("message_path", PATHS + observed, indirect=True)
 
 
 @pytest.fixture(autouse=True)
@@ -29,4 +34,7 @@ def message_path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     path = str(getattr(request, "param", "direct"))
     if path == "queued":
         monkeypatch.setattr(Actor, "is_idle", lambda _: False)
+    elif path == "observed":
+        monkeypatch.setattr(TraceConfig, "records", True)
+        monkeypatch.setattr(messaging, "trace_ids", lambda _, random: trace_ids(1, random))
     return path

@@ -164,6 +164,7 @@ async def test_a_queued_send_holds_few_blocks_of_memory(node: Node) -> None:
     await target.plain(0)
 
 
+@pytest.mark.one_path
 async def test_calls_and_sends_that_are_over_hold_no_memory(node: Node) -> None:
     target = await node.start(Target)
     source = await node.start(spec(Source, target))

@@ -254,6 +254,7 @@ async def test_c6_a_handler_that_does_not_wait_is_one_step(autojump_clock: MockC
         assert len(actor.nursery.child_tasks) == 0  # the service's own task did it all
 
 
+@pytest.mark.one_path
 async def test_c7_cpu_time_and_messages_are_counted(autojump_clock: MockClock) -> None:
     stage = Stage()
     async with opened() as node, trio.open_nursery() as nursery:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trionet import Handle, Node, NodeConfig, Service, Span, TraceConfig, command, current_request, spec
+from trionet.net.peer import Peer
 from trionet.services import Tracer, collect_trace, recent_traces, trace_tree
 from trionet.testing import SimulatedCluster, open_cluster
 
@@ -191,3 +192,21 @@ def test_chains_are_drawn_one_after_the_other() -> None:
     drawn = trace_tree([a_span(2, 0, trace=2), a_span(1, 0)])
     first, second = drawn.split("\n\n")
     assert (first[:22], second[:22]) == ("trace 0000000000000001", "trace 0000000000000002")
+
+
+@pytest.mark.parametrize("number", [b"", b"\0" * 16, b"\1", b"\xff" * 16, b"\xff" * 255])
+async def test_whatever_number_of_a_chain_another_node_sends(
+    monkeypatch: pytest.MonkeyPatch, number: bytes
+) -> None:
+    async with open_cluster(2, config=NodeConfig(trace=TraceConfig(record=True))) as cluster:
+        step = await cluster[2].start(Step)
+        there = cluster[1].ref(cluster[2].handle_of(step), Step)
+        with monkeypatch.context() as patched:
+            patched.setattr(Peer, "encode_trace", lambda *_: number)
+            trace = await there.go(0)
+        recorded = cluster[2].spans()
+        assert [(each.trace, each.parent) for each in recorded] == [(trace, trace)] * (
+            len(number) > 8 and number[0] > 0
+        )
+        assert 0 <= trace < 1 << 64
+        assert trace_tree(recorded).count("\n") == 2 * len(recorded)
