@@ -29,6 +29,21 @@ class Thing:
         self._log.append((trio.current_time(), self.deadline))
 
 
+class Numbered(Thing):
+    """One that also notes who was told."""
+
+    def __init__(
+        self, number: int, deadline: float, log: list[tuple[float, float]], closes: float, order: list[int]
+    ) -> None:
+        super().__init__(deadline, log, closes)
+        self.number = number
+        self._order = order
+
+    def expire(self) -> None:
+        super().expire()
+        self._order.append(self.number)
+
+
 async def test_c6_who_is_out_of_time_is_told_at_that_time(autojump_clock: MockClock) -> None:
     deadlines = Deadlines()
     log: list[tuple[float, float]] = []
@@ -50,22 +65,61 @@ async def test_c6_who_came_first_is_told_first(autojump_clock: MockClock) -> Non
     log: list[tuple[float, float]] = []
     order: list[int] = []
 
-    class Numbered(Thing):
-        def __init__(self, number: int) -> None:
-            super().__init__(1.0, log)
-            self.number = number
-
-        def expire(self) -> None:
-            super().expire()
-            order.append(self.number)
-
     for number in range(20):
-        deadlines.add(Numbered(number))
+        deadlines.add(Numbered(number, 1.0, log, inf, order))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(deadlines.run)
         await trio.sleep(2)
         nursery.cancel_scope.cancel()
     assert order == list(range(20))
+
+
+async def test_c6_who_came_first_is_told_first_wherever_it_waited(autojump_clock: MockClock) -> None:
+    """Of equal deadlines, one came when a later one was before it, the other when nothing was any more."""
+    deadlines = Deadlines()
+    log: list[tuple[float, float]] = []
+    order: list[int] = []
+    deadlines.add(Numbered(0, 60.0, log, 1.0, order))
+    deadlines.add(Numbered(1, 3.0, log, inf, order))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(deadlines.run)
+        await trio.sleep(2)
+        deadlines.add(Numbered(2, 3.0, log, inf, order))
+        deadlines.add(Numbered(3, 70.0, log, inf, order))
+        deadlines.add(Numbered(4, 3.0, log, inf, order))
+        await trio.sleep(100)
+        nursery.cancel_scope.cancel()
+    assert order == [1, 2, 4, 3]
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 12), st.sampled_from([4.0, 5.0, 9.0]), st.sampled_from([inf, 1.0])),
+        max_size=20,
+    )
+)
+def test_c6_equal_deadlines_are_told_in_the_order_in_which_they_came(
+    items: list[tuple[int, float, float]],
+) -> None:
+    """In the order of deadlines, and of equal ones in that of arrival, for queue and heap as one."""
+    log: list[tuple[float, float]] = []
+    order: list[int] = []
+    expected: list[tuple[float, int]] = []
+
+    async def main() -> None:
+        deadlines = Deadlines()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(deadlines.run)
+            for number, (added, deadline, stays) in enumerate(sorted(items)):
+                await trio.sleep_until(added / 4)
+                deadlines.add(Numbered(number, deadline, log, added / 4 + stays, order))
+                if deadline < added / 4 + stays:
+                    expected.append((deadline, number))
+            await trio.sleep_until(50)
+            nursery.cancel_scope.cancel()
+
+    trio.run(main, clock=MockClock(autojump_threshold=0))
+    assert order == [number for _, number in sorted(expected)]
 
 
 async def test_c4_what_ended_in_time_is_not_told(autojump_clock: MockClock) -> None:

@@ -249,3 +249,42 @@ async def test_c4_a_call_that_ended_keeps_nothing_large_alive(autojump_clock: Mo
         assert len(node.deadlines) == 1
         gc.collect()
         assert [ref() for ref in seen] == [None] * 5
+
+
+# --- one deadline for two calls -------------------------------------------------------------------------
+
+
+class Patient(Puppet):
+    """Calls after a while, in the time that it was given."""
+
+    @command
+    async def go_on(self, target: Puppet) -> str:
+        await trio.sleep(2)
+        return await target.hold("x")
+
+
+async def test_c6_who_runs_out_of_time_does_so_before_what_it_calls(autojump_clock: MockClock) -> None:
+    """Both have the same deadline; its handler does not see that of the call which it made."""
+    stage = Stage()
+    async with opened(call_deadline=60) as node, trio.open_nursery() as nursery:
+        patient = await node.start(spec(Patient, stage))
+        full = await start(node, stage, concurrency=1)
+        error = None
+
+        async def fill() -> None:
+            with trio.move_on_after(1000):
+                await full.hold("full")
+
+        async def call() -> None:
+            nonlocal error
+            error = await exceeded(lambda: patient.go_on.options(deadline=3)(full), 3)
+
+        await begin(nursery, fill)
+        long = await begin(nursery, lambda: patient.hold("long"))  # the last deadline, for a while
+        caller = await begin(nursery, call)
+        stage.open("long")
+        await long.over.wait()
+        await caller.over.wait()
+        assert error is not None
+        assert error.executed is True
+        stage.open("full")

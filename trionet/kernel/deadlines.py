@@ -7,6 +7,9 @@ Mostly each deadline is later than the one before, since they come from the same
 queue, whose head leaves it as soon as it has ended.  The others are in a heap; there, and in the queue behind
 a head that takes long, requests that have ended stay until they come up, or until they outnumber the living,
 when all is built anew.  One task sleeps until the earliest deadline of a request that is still open.
+
+Of equal deadlines the first that came is told first: a caller before the calls that its handler made in the
+time that it was given.  So nothing joins the queue that is not later than all that is in the heap.
 """
 
 from __future__ import annotations
@@ -41,6 +44,7 @@ class Deadlines:
     def __init__(self) -> None:
         self._queue: deque[Timed] = deque()
         self._heap: list[tuple[float, int, Timed]] = []
+        self._latest = -inf  # of all deadlines that are in the heap, or were since it was empty
         self._order = count()
         self._prune_at = SLACK
         self._next = inf
@@ -51,14 +55,16 @@ class Deadlines:
         queue = self._queue
         while queue and not queue[0].is_open():
             queue.popleft()
-        if not queue or timed.deadline >= queue[-1].deadline:
+        deadline = timed.deadline
+        if deadline > self._latest and (not queue or deadline >= queue[-1].deadline):
             queue.append(timed)
         else:
-            heapq.heappush(self._heap, (timed.deadline, next(self._order), timed))
-        if timed.deadline < self._next:
-            self._next = timed.deadline
+            heapq.heappush(self._heap, (deadline, next(self._order), timed))
+            self._latest = max(self._latest, deadline)
+        if deadline < self._next:
+            self._next = deadline
             if self._scope is not None:
-                self._scope.deadline = timed.deadline
+                self._scope.deadline = deadline
         if len(queue) + len(self._heap) > self._prune_at:
             self._prune()
 
@@ -78,20 +84,30 @@ class Deadlines:
             self._expire(trio.current_time())
 
     def _expire(self, now: float) -> None:
+        while (first := self._first()) is not None and (first.deadline <= now or not first.is_open()):
+            if self._queue and first is self._queue[0]:
+                self._queue.popleft()
+            else:
+                heapq.heappop(self._heap)
+            if first.is_open():
+                first.expire()
+        self._next = inf if first is None else first.deadline
+        self._forget_latest()
+
+    def _first(self) -> Timed | None:
+        """Who is to be told first."""
         queue, heap = self._queue, self._heap
-        while queue and (queue[0].deadline <= now or not queue[0].is_open()):
-            _expire(queue.popleft())
-        while heap and (heap[0][0] <= now or not heap[0][2].is_open()):
-            _expire(heapq.heappop(heap)[2])
-        self._next = min(queue[0].deadline if queue else inf, heap[0][0] if heap else inf)
+        if queue and not (heap and heap[0][0] < queue[0].deadline):
+            return queue[0]
+        return heap[0][2] if heap else None
+
+    def _forget_latest(self) -> None:
+        if not self._heap:
+            self._latest = -inf
 
     def _prune(self) -> None:
         self._queue = deque(each for each in self._queue if each.is_open())
         self._heap = [entry for entry in self._heap if entry[2].is_open()]
         heapq.heapify(self._heap)
+        self._forget_latest()
         self._prune_at = 2 * len(self) + SLACK
-
-
-def _expire(timed: Timed) -> None:
-    if timed.is_open():
-        timed.expire()
