@@ -33,7 +33,7 @@ CREATE TABLE nodes (path TEXT PRIMARY KEY, version INTEGER NOT NULL, value BLOB,
 """
 _PUT: Final = "INSERT OR REPLACE INTO nodes VALUES (?, ?, ?, ?)"
 #: "0" comes right after "/", so this is all that is below a path.
-_CLEAR: Final = "DELETE FROM nodes WHERE path = ?1 OR (path > ?1 || '/' AND path < ?1 || '0')"
+_CLEAR: Final = "DELETE FROM nodes WHERE path = ? OR (path > ? || '/' AND path < ? || '0')"
 
 
 class DiskFull(StorageFailed):
@@ -61,7 +61,7 @@ def statement_of(row: Row, encode: Callable[[Any], bytes]) -> Statement:
         encode: makes bytes of values.
     """
     if row.clears:
-        return Statement(_CLEAR, (row.path,))
+        return Statement(_CLEAR, (row.path,) * 3)
     if isinstance(row.node, Leaf):
         owner = None if row.node.owner is None else encode(row.node.owner)
         return Statement(_PUT, (row.path, row.version, encode(row.node.value), owner))
