@@ -36,10 +36,18 @@ class Track(Stage):
         return found
 
 
+#: What a runner does.
+Act = Callable[["Runner"], Any]
+
+
+def nothing(_: object) -> None:
+    """Do nothing."""
+
+
 class Runner(Service):
     """A service whose plain functions and inline coroutines do what the message says."""
 
-    def __init__(self, track: Track, act: Callable[[Runner], Any] = lambda _: None) -> None:
+    def __init__(self, track: Track, act: Act = nothing) -> None:
         self.track = track
         self.act = act
 
@@ -143,9 +151,7 @@ class Serial(Runner, concurrency=1):
     """One handler at a time."""
 
 
-async def run_on(
-    node: Node, track: Track, act: Callable[[Runner], Any] = lambda _: None, *, kind: type[Runner] = Runner
-) -> Runner:
+async def run_on(node: Node, track: Track, act: Act = nothing, *, kind: type[Runner] = Runner) -> Runner:
     """Start a runner."""
     return await node.start(spec(kind, track, act))
 
