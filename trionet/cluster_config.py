@@ -117,7 +117,8 @@ class ClusterConfig:
         fence: what holds back the owner of an exclusive name on a node that stood still for longer than its
             lease: ``"tasks"``, the service is killed before any task goes on, but what was being executed is
             executed to its next ``await``; ``"process"``, besides, half a ``heartbeat_timeout`` later the
-            system ends the whole process, by SIGALRM, before anything is executed.
+            system ends the whole process, by SIGALRM, before anything is executed; ``"auto"``, the same as
+            long as nobody else in the process uses SIGALRM, else as ``"tasks"``.
         cancel_grace: seconds that a cancelled caller waits for the other node's confirmation.
         window_messages: messages that may be on their way to one service from one node.
         window_bytes: the same in bytes.
@@ -140,7 +141,9 @@ class ClusterConfig:
     heartbeat: float = field(default=5.0, validator=seconds())
     heartbeat_timeout: float = field(default=20.0, validator=seconds())
     handshake_timeout: float = field(default=5.0, validator=seconds())
-    fence: Literal["tasks", "process"] = field(default="tasks", validator=one_of(("tasks", "process")))
+    fence: Literal["auto", "process", "tasks"] = field(
+        default="auto", validator=one_of(("auto", "process", "tasks"))
+    )
     cancel_grace: float = field(default=1.0, validator=seconds(zero=True))
     window_messages: int = field(default=1_000, validator=count("messages"))
     window_bytes: int = field(default=4 * 1024 * 1024, validator=count("bytes"))

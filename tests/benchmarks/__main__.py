@@ -22,7 +22,7 @@ from tests.benchmarks.speed.measure import measure
 from tests.benchmarks.speed.results import Results
 from tests.benchmarks.speed.workload import Workload
 from tests.benchmarks.speed.workloads import WORKLOADS
-from tests.benchmarks.unique import bad_minute
+from tests.benchmarks.unique import FENCES, bad_minute
 
 _ROWS = (("memory", "KiB each", 1 / 1024), ("start", "s", 1.0), ("messages", "s", 1.0), ("stop", "s", 1.0))
 #: Columns of a table that is not written to a terminal.
@@ -129,8 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     kind = kinds.add_parser("unique", help="a unique service whose node is killed and frozen again and again")
     kind.add_argument("--seconds", type=float, default=60.0, help="how long [%(default)s]")
     kind.add_argument("--seed", type=int, default=1, help="what the faults follow from [%(default)s]")
-    fences = ("process", "tasks")
-    kind.add_argument("--fence", choices=fences, default=fences[0], help="cluster.fence [%(default)s]")
+    kind.add_argument("--fence", choices=FENCES, default=FENCES[0], help="cluster.fence [%(default)s]")
     kind.set_defaults(run=_lines)
     kind = kinds.add_parser("datacenter", help="acknowledged writes to a datacenter that is killed")
     kind.add_argument("--writes", type=int, default=10_000, help="how many [%(default)s]")

@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast, get_args
 
 import attrs
 import trio
@@ -39,10 +39,15 @@ STEP = 0.005
 PATIENCE = 30.0
 
 
-def cluster_config(harbor: int, master: str, fence: str) -> ClusterConfig:
+#: What ``cluster.fence`` can be, the default first.
+Fence = Literal["auto", "process", "tasks"]
+FENCES: tuple[Fence, ...] = get_args(Fence)
+
+
+def cluster_config(harbor: int, master: str, fence: Fence) -> ClusterConfig:
     """The settings of one node."""
     return ClusterConfig(
-        fence="process" if fence == "process" else "tasks",
+        fence=fence,
         harbor=harbor,
         master=master,
         standalone=master if harbor == MASTER_HARBOR else None,
@@ -112,7 +117,7 @@ async def call_on(node: Node, record: Record) -> None:
         await trio.sleep(0.01)
 
 
-async def serve(harbor: int, master: str, fence: str, folder: str) -> None:
+async def serve(harbor: int, master: str, fence: Fence, folder: str) -> None:
     """One process: a node that calls until it is killed."""
     record = Record(Path(folder) / f"{harbor}.{os.getpid()}")
     config = NodeConfig(name=f"node{harbor}")
@@ -136,7 +141,7 @@ class Fault:
 class Stage:
     """The processes, and what was done to them."""
 
-    def __init__(self, master: str, fence: str, folder: str) -> None:
+    def __init__(self, master: str, fence: Fence, folder: str) -> None:
         self.faults: list[Fault] = []
         self.ended = 0
         self._words = [master, fence, folder]
@@ -193,7 +198,7 @@ async def make_faults(node: Node, stage: Stage, seconds: float, chance: random.R
             await stage.freeze(harbor, chance.uniform(0.2, 4 * TIMEOUT))
 
 
-async def bad_minute(seconds: float, seed: int, fence: str) -> list[str]:
+async def bad_minute(seconds: float, seed: int, fence: Fence) -> list[str]:
     """Make faults for some time; returns what was seen."""
     master = free_address()
     with tempfile.TemporaryDirectory() as folder:
@@ -293,4 +298,4 @@ def _whole_lines(path: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    trio.run(serve, int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4])
+    trio.run(serve, int(sys.argv[1]), sys.argv[2], cast(Fence, sys.argv[3]), sys.argv[4])

@@ -111,6 +111,13 @@ async def test_a_node_that_crashes_comes_back(lines: Lines) -> None:
     ] == lines.lines
 
 
+async def test_a_process_that_the_alarm_has_ended_is_told_of_with_the_reason(lines: Lines) -> None:
+    program = "if starts() == 1: os.kill(os.getpid(), signal.SIGALRM); signal.pause()"
+    assert 0 == await run((planned("a", restart=AT_ONCE),), {"a": program}, lines)
+    reason = "which ends a process that stood still for too long (cluster.fence)"
+    assert f"up | a was killed by SIGALRM, {reason}; starting it again in 0 s" in lines.lines
+
+
 async def test_the_wait_before_a_restart_doubles(lines: Lines) -> None:
     policy = Restart("failure", most=2, within=60, delay=0.01)
     assert 1 == await run((planned("a", restart=policy),), {"a": "sys.exit(1)"}, lines)

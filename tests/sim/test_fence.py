@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable
 from math import inf
+from typing import Any
 
 import pytest
 import trio
 from trio.testing import MockClock
 
-from trionet import ClusterConfig, ConfigError, Service, command, spec
+from trionet import ClusterConfig, Service, command, spec
 from trionet.net.fence import Fence
 from trionet.testing import open_cluster
 
@@ -65,8 +65,8 @@ async def test_the_fence_stands_only_while_a_name_is_held(autojump_clock: MockCl
     fences: list[Fence] = []
 
     class Watched(Fence):
-        def __init__(self, fire: Callable[[], None], alarm: float | None) -> None:
-            super().__init__(fire, alarm)
+        def __init__(self, fire: Callable[[], None], *settings: Any) -> None:
+            super().__init__(fire, *settings)
             fences.append(self)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -93,12 +93,3 @@ async def test_a_fence_that_is_closed_stays_down(autojump_clock: MockClock) -> N
     fence.set(0.0)
     await trio.sleep(1)
     assert fired == []
-
-
-def test_an_alarm_that_somebody_else_handles() -> None:
-    former = signal.signal(signal.SIGALRM, lambda *_: None)
-    try:
-        with pytest.raises(ConfigError, match=r'cluster\.fence: found "process", but SIGALRM has a handler'):
-            Fence(lambda: None, alarm=1.0)
-    finally:
-        signal.signal(signal.SIGALRM, former)

@@ -24,6 +24,8 @@ from trionet.program import EXIT_CRASH, EXIT_CUT_OFF, EXIT_OK, EXIT_USAGE, StopS
 
 #: Exit codes that are no surprise at the stop: a node may have had no handler for the signal yet.
 _STOPPED: Final = (EXIT_OK, -signal.SIGTERM)
+#: What a signal most likely means, where few would guess it.
+_MEANINGS: Final = {"SIGALRM": ", which ends a process that stood still for too long (cluster.fence)"}
 
 
 class State(enum.Enum):
@@ -283,6 +285,7 @@ def _ending(code: int) -> str:
     if code >= 0:
         return "has ended" if code == EXIT_OK else f"has ended with exit code {code}"
     try:
-        return f"was killed by {signal.Signals(-code).name}"
+        name = signal.Signals(-code).name
     except ValueError:
         return f"was killed by signal {-code}"
+    return f"was killed by {name}{_MEANINGS.get(name, '')}"

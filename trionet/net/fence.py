@@ -8,24 +8,24 @@ step, and write somewhere, before the task that watches the lease has had its tu
 when it has waited for the system, before it wakes anybody.  That is the moment to look.
 
 What was being executed when the process was stopped cannot be held back by anything within it.  So there is
-a second line where it is wanted: an alarm of the system half a timeout after the end of the lease, which is
-half a timeout before anybody else can have the name.  Nobody handles it, so it ends the process, and one that
-was stopped gets it before it executes anything.
+a second line wherever it can be had: an alarm of the system half a timeout after the end of the lease, which
+is half a timeout before anybody else can have the name.  Nobody handles it, so it ends the process, and one
+that was stopped gets it before it executes anything.
 """
 
 from __future__ import annotations
 
-import signal
+import logging
 from collections.abc import Callable
 from math import inf
-from typing import Final
+from typing import Literal
 
 import trio
 
 from trionet.errors import ConfigError
+from trionet.net.alarm import shared_alarm
 
-#: The shortest time that an alarm can be set to, in seconds; zero would take it back.
-_AT_ONCE: Final = 1e-6
+_log = logging.getLogger("trionet.fence")
 
 
 class Fence(trio.abc.Instrument):
@@ -33,19 +33,28 @@ class Fence(trio.abc.Instrument):
 
     Args:
         fire: is called; it must not raise, and sets another time.
-        alarm: seconds after that time at which the system ends the process; None for no alarm.
+        kind: ``"tasks"`` for no more than that; ``"process"`` or ``"auto"`` for an alarm besides.
+        delay: seconds after that time at which the alarm ends the process.
 
     Raises:
-        ConfigError: if the alarm has another use in this process.
+        ConfigError: if there must be an alarm, and it cannot be had in this process.
     """
 
-    def __init__(self, fire: Callable[[], None], alarm: float | None = None) -> None:
-        if alarm is not None and signal.getsignal(signal.SIGALRM) is not signal.SIG_DFL:
-            raise ConfigError(['cluster.fence: found "process", but SIGALRM has a handler; expected none'])
+    def __init__(
+        self,
+        fire: Callable[[], None],
+        kind: Literal["auto", "process", "tasks"] = "tasks",
+        delay: float = 0.0,
+    ) -> None:
         self._fire = fire
-        self._alarm = alarm
+        self._delay = delay
         self._at = inf
         self._is_closed = False
+        self._has_told = False
+        self._alarm = None if kind == "tasks" else shared_alarm()
+        obstacle = self._alarm.obstacle() if self._alarm is not None and kind == "process" else None
+        if obstacle is not None:
+            raise ConfigError([f'cluster.fence: found "process", but {obstacle}; expected a free SIGALRM'])
 
     def set(self, at: float) -> None:
         """Set the time, on the clock of ``trio.current_time()``; infinity takes the fence down."""
@@ -56,9 +65,14 @@ class Fence(trio.abc.Instrument):
             change = trio.lowlevel.add_instrument if at < inf else trio.lowlevel.remove_instrument
             change(self)
         self._at = at
-        if self._alarm is not None:
-            left = 0.0 if at == inf else max(at + self._alarm - trio.current_time(), _AT_ONCE)
-            signal.setitimer(signal.ITIMER_REAL, left)
+        obstacle = self._alarm.set(self, at + self._delay) if self._alarm is not None else None
+        if obstacle is not None and not self._has_told:
+            self._has_told = True
+            _log.warning(
+                "%s: if this process stands still for longer than its lease of exclusive names, it finishes "
+                'the step that it was in, as with cluster.fence = "tasks"',
+                obstacle,
+            )
 
     def close(self) -> None:
         """Take the fence down for good."""
