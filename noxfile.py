@@ -23,6 +23,11 @@ THIS_PYTHON = "{}.{}".format(*sys.version_info[:2])
 #: The version whose tests are measured.
 MEASURED = THIS_PYTHON if THIS_PYTHON in PYTHONS else PYTHONS[0]
 COVERAGE = ROOT / ".nox" / "coverage"
+#: The version whose tests run on all paths of messages (tests/paths.py): the newest one
+#: here, but the measured one only if there is no other.
+ALL_PATHS = next(
+    (each for each in reversed(PYTHONS) if each != MEASURED and shutil.which(f"python{each}")), MEASURED
+)
 #: The tests run in as many processes as there are processors.
 PARALLEL = ("-n", "auto")
 #: Seconds that an example may take.
@@ -130,13 +135,15 @@ def build(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests against the installed wheel; arguments go to pytest."""
     install_package(session, "test")
+    paths = "all" if session.python == ALL_PATHS else "direct"
+    arguments = ("-m", "pytest", *PARALLEL, "--paths", paths, *session.posargs)
     if session.python != MEASURED:
-        session.run("python", "-P", "-m", "pytest", *PARALLEL, *session.posargs)
+        session.run("python", "-P", *arguments)
         return
     shutil.rmtree(COVERAGE, ignore_errors=True)
     COVERAGE.mkdir(parents=True)
     env = {"COVERAGE_FILE": str(COVERAGE / "data")}
-    session.run("python", "-P", "-m", "coverage", "run", "-m", "pytest", *PARALLEL, *session.posargs, env=env)
+    session.run("python", "-P", "-m", "coverage", "run", *arguments, env=env)
 
 
 @nox.session(requires=[f"tests-{MEASURED}"])

@@ -3,7 +3,8 @@
 A test of the contract is one whose name begins with ``test_c``.  It runs as ``direct``, as a node does it, as
 ``queued``, where every message goes through the inbox and a task of its service runs the handler; in the
 folder of the kernel also as ``observed``, where every handler is measured and every call chain recorded.
-The mark ``one_path`` is for a test that is about one path, or cannot run twice.
+The mark ``one_path`` is for a test that is about one path, or cannot run twice.  With ``--paths direct`` all
+tests run as ``direct`` only.
 
 A ``conftest.py`` that imports the two functions has this for its folder.
 """
@@ -24,8 +25,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Have a test of the contract run once for each path."""
     one_path = metafunc.definition.get_closest_marker("one_path") is not None
     if metafunc.function.__name__.startswith("test_c") and not one_path:
-        observed = ("observed",) if "kernel" in metafunc.definition.path.parts else ()
-        metafunc.parametrize("message_path", PATHS + observed, indirect=True)
+        paths = PATHS + (("observed",) if "kernel" in metafunc.definition.path.parts else ())
+        wanted = metafunc.config.getoption("paths")
+        chosen = [path for path in paths if wanted in ("all", path)]
+        metafunc.parametrize("message_path", chosen, indirect=True)
 
 
 @pytest.fixture(autouse=True)
