@@ -114,9 +114,9 @@ class Scene:
         peer.link._outbox.control(frames)
         peer.kick()
 
-    async def wait_logged(self, text: str) -> None:
-        """Wait until a text is in the log."""
-        while text not in self.log.text:  # noqa: ASYNC110 - a log has no event
+    async def wait_logged(self, text: str, *, times: int = 1) -> None:
+        """Wait until a text is in the log so many times."""
+        while self.log.text.count(text) < times:  # noqa: ASYNC110 - a log has no event
             await trio.sleep(0.01)
 
     async def assert_undisturbed(self) -> None:
