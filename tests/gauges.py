@@ -12,7 +12,7 @@ import attrs
 import trio
 
 from trionet.testing.network import _Pipe
-from trionet.wire.framing import FrameBuffer
+from trionet.wire.framing import FrameBuffer, Spans
 from trionet.wire.records import TAG_SIZE
 
 # --- counting ----------------------------------------------------------------------------------------
@@ -117,12 +117,15 @@ class Traffic:
         self.writes += 1
         self.size += len(data)
         frames = FrameBuffer(sys.maxsize)
-        FrameBuffer(sys.maxsize, trailer=TAG_SIZE).feed(
-            data, lambda record, start, end: frames.feed(bytes(record[start : end - TAG_SIZE]), self._frame)
-        )
 
-    def _frame(self, _data: bytes, _start: int, _end: int) -> None:
-        self.frames += 1
+        def count(records: bytes, spans: Spans) -> None:
+            for start, end in spans:
+                frames.feed(records[start : end - TAG_SIZE], self._frames)
+
+        FrameBuffer(sys.maxsize, trailer=TAG_SIZE).feed(data, count)
+
+    def _frames(self, _data: bytes, spans: Spans) -> None:
+        self.frames += len(spans)
 
 
 @contextmanager

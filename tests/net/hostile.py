@@ -111,7 +111,7 @@ class Scene:
     def inject(self, frames: bytes) -> None:
         """Let node 3 say what no honest node says to node 1, over its authenticated link."""
         peer = self.peer(3, 1)
-        peer.link._outbox.control(frames)
+        peer.link.outbox.control(frames)
         peer.kick()
 
     async def wait_logged(self, text: str, *, times: int = 1) -> None:

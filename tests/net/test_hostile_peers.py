@@ -24,15 +24,17 @@ SOON = 20.0
 
 def call(session: int, target: int, *, source: int = 1, command: bytes = b"answer", payload: bytes) -> bytes:
     """The frame of a call."""
-    size = frames.CALL_HEAD.size - 4 + len(command) + len(payload)
-    head = frames.CALL_HEAD.pack(size, frames.CALL, session, source, target, 60.0, len(command), 0)
-    return head + command + payload
+    route = frames.ROUTE.pack(source, target) + command
+    size = frames.CALL_HEAD.size - 4 + len(route) + len(payload)
+    head = frames.CALL_HEAD.pack(size, frames.CALL, session, 60.0, 0, 0, len(command))
+    return head + route + payload
 
 
 def send(target: int, *, source: int = 1, command: bytes = b"answer", payload: bytes) -> bytes:
     """The frame of a send."""
-    size = frames.SEND_HEAD.size - 4 + len(command) + len(payload)
-    return frames.SEND_HEAD.pack(size, frames.SEND, source, target, 60.0, len(command), 0) + command + payload
+    route = frames.ROUTE.pack(source, target) + command
+    size = frames.SEND_HEAD.size - 4 + len(route) + len(payload)
+    return frames.SEND_HEAD.pack(size, frames.SEND, 0, 0, len(command)) + route + payload
 
 
 NOTHING = b"\x82\x80\xa0"  # no arguments, as the codec writes them

@@ -11,11 +11,11 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from tests.wire import seen as events
 from tests.wire.link_world import accepter, agreements, dialer
+from tests.wire.seen import RecordedLink, Recorder
 from trionet.net.pump import WRITE_SIZE, Pump
 from trionet.net.transport import Connection, Sockets
-from trionet.wire import link_events as events
-from trionet.wire.link import Link
 from trionet.wire.link_frames import LinkSettings
 
 SETTINGS = LinkSettings(window_messages=1000, window_bytes=64_000_000, message_size=4_000_000)
@@ -89,18 +89,19 @@ class Scene:
         self.drained = 0
         self.gather: Callable[[], None] = lambda: None
         self.reason: str | None = None
-        self.tokens: list[object] = []
+        self.recorder = Recorder()
         own, others = agreements(dialer(records=records), accepter(records=records))
-        self.other = Link(others, SETTINGS, trio.current_time())
+        self.other = RecordedLink(others, SETTINGS, trio.current_time())
         connection = Connection(self.wire, True, b"", "other", self.wire.write_now)
         self.pump = Pump(
             connection,
             own,
             SETTINGS,
-            self.tokens.append,
+            self.recorder.happened,
             self._note_drained,
             lambda: None,
             lambda: self.gather(),
+            self.recorder,
         )
 
     def _note_drained(self) -> None:
@@ -271,14 +272,11 @@ async def test_the_reader_writes_what_came_of_what_it_read(autojump_clock: MockC
     """The acknowledgement does not wake the writer, nor does what a handler hands over."""
     async with open_scene() as scene:
 
-        def handle(event: object) -> None:
-            if isinstance(event, events.SendReceived):
-                scene.pump.link.consumed(event.target, 1, len(event.payload), at_once=True)
-                scene.pump.link.delivered()
-                scene.send(b"answer to " + bytes(event.payload))
-                scene.pump.kick()
+        def answer(payload: bytes) -> None:
+            scene.send(b"answer to " + payload)
+            scene.pump.kick()
 
-        scene.pump._handle = handle
+        scene.recorder.answer = answer
         scene.other.send(2, 1, "note", b"a")
         scene.other.send(2, 1, "note", b"b")
         scene.answer()

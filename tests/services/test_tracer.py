@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trionet import Handle, Node, NodeConfig, Service, Span, TraceConfig, command, current_request, spec
-from trionet.net.peer import Peer
 from trionet.services import Tracer, collect_trace, recent_traces, trace_tree
 from trionet.testing import SimulatedCluster, open_cluster
+from trionet.wire.link import Link
 
 pytestmark = pytest.mark.usefixtures("virtual_run")
 
@@ -194,19 +194,22 @@ def test_chains_are_drawn_one_after_the_other() -> None:
     assert (first[:22], second[:22]) == ("trace 0000000000000001", "trace 0000000000000002")
 
 
-@pytest.mark.parametrize("number", [b"", b"\0" * 16, b"\1", b"\xff" * 16, b"\xff" * 255])
+@pytest.mark.parametrize("number", [0, 1, (1 << 64) - 1, (1 << 64) + 1, (1 << 128) - 1])
 async def test_whatever_number_of_a_chain_another_node_sends(
-    monkeypatch: pytest.MonkeyPatch, number: bytes
+    monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
+    call = Link.call
+
+    def call_with_number(link: Link, *message: Any, **options: Any) -> int:
+        return call(link, *message, **{**options, "trace": number})
+
     async with open_cluster(2, config=NodeConfig(trace=TraceConfig(record=True))) as cluster:
         step = await cluster[2].start(Step)
         there = cluster[1].ref(cluster[2].handle_of(step), Step)
         with monkeypatch.context() as patched:
-            patched.setattr(Peer, "encode_trace", lambda *_: number)
+            patched.setattr(Link, "call", call_with_number)
             trace = await there.go(0)
         recorded = cluster[2].spans()
-        assert [(each.trace, each.parent) for each in recorded] == [(trace, trace)] * (
-            len(number) > 8 and number[0] > 0
-        )
+        assert [(each.trace, each.parent) for each in recorded] == [(trace, trace)] * (number >= 1 << 64)
         assert 0 <= trace < 1 << 64
         assert trace_tree(recorded).count("\n") == 2 * len(recorded)

@@ -12,10 +12,12 @@ from tests.kernel.stage import actor_of
 from tests.kernel.track import Act, Runner, Track, nothing
 from tests.sim.places import Places, open_places
 from trionet import Node, spec
+from trionet.kernel.declaration import Declaration
+from trionet.kernel.direct import run_here
+from trionet.kernel.request import Request
+from trionet.net import serving
 from trionet.net.harbor import Harbor
-from trionet.net.inbound import InboundSend
 from trionet.net.peer import Peer
-from trionet.net.serving import Serving
 
 R = TypeVar("R", bound=Runner)
 
@@ -83,14 +85,13 @@ def peer_of(node: Node, harbor: int) -> Peer:
 @asynccontextmanager
 async def open_scene(patch: pytest.MonkeyPatch, **settings: Any) -> AsyncIterator[Scene]:
     """Open two nodes with a link between them, and note what runs in its task."""
-    run_here = Serving._run_here
     in_link: list[str] = []
 
-    def note(serving: Serving, request: InboundSend) -> None:
+    def note(request: Request, command: Declaration) -> None:
         in_link.append(request.command)
-        run_here(serving, request)
+        run_here(request, command)
 
-    patch.setattr(Serving, "_run_here", note)
+    patch.setattr(serving, "run_here", note)
     async with open_places("remote", **settings) as places:
         scene = Scene(places.here, places.there, places.cluster)
         scene.track, scene.in_link = Track(), in_link

@@ -144,7 +144,7 @@ def say_items(cluster: SimulatedCluster, session: int, count: int, items: bytes)
     """Let node 2 send items to node 1, whether it may or not."""
     peer = peer_of(cluster, 2, 1)
     head = frames.ITEMS_HEAD.pack(frames.ITEMS_HEAD.size - 4 + len(items), frames.ITEMS, session, count)
-    peer.link._outbox.control(head + items)
+    peer.link.outbox.control(head + items)
     peer.kick()
 
 

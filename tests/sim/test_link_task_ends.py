@@ -186,7 +186,7 @@ async def test_c14_it_runs_though_a_breach_comes_with_the_same_bytes(
         old._pump.write = lambda: None  # type: ignore[method-assign]  # all goes out at once
         nursery.start_soon(scene.begin, nursery, lambda: scene.here.call(box, "talk", listener))
         await trio.testing.wait_all_tasks_blocked()
-        old.link._outbox.control(b"\x00\x00\x00\x01\xff")
+        old.link.outbox.control(b"\x00\x00\x00\x01\xff")
         old.kick()
         await trio.sleep(30)
         assert scene.track.log == ["talks"]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.wire.seen import RecordedLink, Seen
 from trionet.wire.agreement import Agreement, Authenticated, HandshakeFailed, LinkIdentity
 from trionet.wire.handshake import Accepter, Dialer, Handshake
 from trionet.wire.hellos import Purpose
-from trionet.wire.link import Link
-from trionet.wire.link_events import LinkEvent, Opened
+from trionet.wire.link_events import Opened
 from trionet.wire.link_frames import LinkSettings
 from trionet.wire.secrets import Secret
 
@@ -77,14 +77,14 @@ def opening(
     records: bool = False,
     settings: LinkSettings | None = None,
     other_settings: LinkSettings | None = None,
-) -> tuple[Link, Link]:
+) -> tuple[RecordedLink, RecordedLink]:
     """Two links that have not said open to each other yet."""
     first, second = agreements(dialer(purpose, records=records), accepter(records=records))
     settings = settings or LinkSettings()
-    return Link(first, settings, 0), Link(second, other_settings or settings, 0)
+    return RecordedLink(first, settings, 0), RecordedLink(second, other_settings or settings, 0)
 
 
-def pump(one: Link, other: Link, now: float = 0) -> None:
+def pump(one: RecordedLink, other: RecordedLink, now: float = 0) -> None:
     """Pass on what both links have to send until neither has more."""
     while (said := one.data_to_send(now)) or (answered := other.data_to_send(now)):
         if said:
@@ -98,7 +98,7 @@ def links(
     records: bool = False,
     settings: LinkSettings | None = None,
     other_settings: LinkSettings | None = None,
-) -> tuple[Link, Link]:
+) -> tuple[RecordedLink, RecordedLink]:
     """Two open links."""
     one, other = opening(purpose, records, settings, other_settings)
     pump(one, other)
@@ -108,7 +108,7 @@ def links(
     return one, other
 
 
-def flow(one: Link, other: Link, now: float = 0) -> list[LinkEvent]:
+def flow(one: RecordedLink, other: RecordedLink, now: float = 0) -> list[Seen]:
     """Pass on what one link has to send; returns what the other makes of it."""
     while data := one.data_to_send(now):
         other.receive_data(data, now)

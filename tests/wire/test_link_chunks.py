@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+from tests.wire import seen as events
 from tests.wire.link_world import flow, links, pump
-from trionet.wire import link_events as events
-from trionet.wire.link import Link
-from trionet.wire.link_events import LinkEvent
+from tests.wire.seen import RecordedLink, Seen
 from trionet.wire.link_frames import CHUNK, LinkSettings
 from trionet.wire.outbox import CHUNK_BUDGET
 
 LARGE = bytes(10 * CHUNK)
 
 
-def commands(happened: list[LinkEvent]) -> list[str]:
+def commands(happened: list[Seen]) -> list[str]:
     return [each.command for each in happened if isinstance(each, events.SendReceived | events.CallReceived)]
 
 
-def one_flush(one: Link, other: Link) -> list[LinkEvent]:
+def one_flush(one: RecordedLink, other: RecordedLink) -> list[Seen]:
     other.receive_data(one.data_to_send(0), 0)
     return other.events()
 
@@ -184,7 +183,6 @@ def test_messages_are_acknowledged_in_the_order_of_their_ends() -> None:
     one.send(5, 7, "large", LARGE, token="large")
     one.send(5, 8, "small", b"", token="small")
     one_flush(one, other)
-    other.delivered()
     other.goodbye("only to flush the acknowledgement")
     flow(other, one)
     fates = one.close("lost")
@@ -197,7 +195,7 @@ def test_pending_bytes_go_down_to_nothing() -> None:
     one.send(5, 7, "behind", b"12345")
     one.send(5, 8, "small", b"12345")
     assert len(LARGE) + 10 < one.pending_bytes < len(LARGE) + 100
-    assert one.queued_bytes == one.pending_bytes - len(LARGE) - 5
+    assert one.outbox.queued == one.pending_bytes - len(LARGE) - 5
     one_flush(one, other)
     assert one.pending_bytes == len(LARGE) + 5 - CHUNK_BUDGET
     pump(one, other)

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.wire import seen as events
 from tests.wire.link_world import flow, links
-from trionet.wire import link_events as events
+from tests.wire.seen import RecordedLink
 from trionet.wire.credit import Credit, ReceiveWindows, SendWindows
 from trionet.wire.errors import ProtocolError
-from trionet.wire.link import Link
 from trionet.wire.link_errors import WindowFull
 from trionet.wire.link_frames import CHUNK, LinkSettings
 
@@ -18,11 +18,10 @@ MESSAGES = LinkSettings(window_messages=4)
 BYTES = LinkSettings(window_bytes=100)
 
 
-def fill(one: Link, other: Link, count: int, size: int = 0) -> None:
+def fill(one: RecordedLink, other: RecordedLink, count: int, size: int = 0) -> None:
     for _ in range(count):
         one.send(5, 7, "c", bytes(size))
     assert len(flow(one, other)) == count
-    other.delivered(count)
 
 
 def test_a_full_window_and_its_credit_in_batches() -> None:
@@ -211,7 +210,6 @@ def test_messages_to_many_services_leave_no_accounts_behind() -> None:
         if target % 100 == 0:
             for event in flow(one, other):
                 assert isinstance(event, events.SendReceived)
-                other.delivered()
                 other.consumed(event.target, 1, 0)
             flow(other, one)
     assert one.can_send(1, 0)

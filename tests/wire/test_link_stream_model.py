@@ -12,8 +12,8 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
+from tests.wire import seen as events
 from tests.wire.test_link_model import LinkLife, Side, index, services, sides
-from trionet.wire import link_events as events
 from trionet.wire.chunks import Pair
 from trionet.wire.link_errors import LinkBusy, LinkNotOpen, MessageTooLarge, WindowFull
 from trionet.wire.link_frames import CHUNK
@@ -128,11 +128,11 @@ class StreamLife(LinkLife):
 
     # --- what a side sees
 
-    def happened_besides(self, me: Side, event: events.LinkEvent) -> None:
+    def happened_besides(self, me: Side, event: events.Seen) -> None:
         match event:
-            case events.StreamReceived(session, source, target, _, _, payload, outflow):
-                self.arrived(me, source, target, payload)
-                me.serving[session] = (target, source)
+            case events.StreamReceived(session, route, _, payload, outflow):
+                self.arrived(me, route.source, route.target, payload)
+                me.serving[session] = (route.target, route.source)
                 self.outflows[me][session] = outflow
                 self.told[me].discard(session)
             case events.StreamBegun(session, token):

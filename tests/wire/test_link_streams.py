@@ -8,29 +8,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.wire import seen as events
 from tests.wire.link_world import flow, links, pump
+from tests.wire.seen import RecordedLink
 from tests.wire.test_link_breach import body, refused
 from trionet.errors import BadMessage
 from trionet.message import Limits
-from trionet.wire import link_events as events
 from trionet.wire import link_frames as frames
 from trionet.wire.codec import Codec
 from trionet.wire.errors import ProtocolError
-from trionet.wire.link import Link
 from trionet.wire.link_errors import LinkBusy, LinkNotOpen, MessageTooLarge, WindowFull
 from trionet.wire.link_frames import CHUNK, LinkSettings
 
 
 def stream(session: int = 1, items: int = 4, size: int = 100, name: bytes = b"s", **tail: int) -> bytes:
     """A stream as a hostile peer might open it."""
-    fields = (session, tail.get("source", 5), tail.get("target", 7), items, size, len(name), 0)
-    return body(frames.STREAM, "QIIIIBB", *fields, tail=name)
+    fields = (session, items, size, 0, 0, len(name), tail.get("source", 5), tail.get("target", 7))
+    return body(frames.STREAM, "QIIQQBII", *fields, tail=name)
 
 
-def opened(items: int = 4, size: int = 100, **settings: Any) -> tuple[Link, Link, int, events.StreamReceived]:
+def opened(
+    items: int = 4, size: int = 100, **settings: Any
+) -> tuple[RecordedLink, RecordedLink, int, events.StreamReceived]:
     """Two links, and a stream of service 7 of the second one that service 5 of the first has opened."""
     one, other = links(settings=LinkSettings(**settings))
-    session = one.stream(5, 7, "s", b"args", items=items, size=size, trace=b"t", token="token")
+    session = one.stream(5, 7, "s", b"args", items=items, size=size, trace=3, token="token")
     (event,) = flow(one, other)
     assert isinstance(event, events.StreamReceived)
     return one, other, session, event
@@ -38,8 +40,8 @@ def opened(items: int = 4, size: int = 100, **settings: Any) -> tuple[Link, Link
 
 def test_a_whole_stream() -> None:
     one, other, session, event = opened()
-    assert (event.session, event.source, event.target, event.command) == (session, 5, 7, "s")
-    assert (event.payload, event.trace) == (b"args", b"t")
+    assert (event.session, event.route) == (session, events.Route(5, 7, "s"))
+    assert (event.payload, event.trace) == (b"args", 3)
     other.begun(session)
     assert flow(other, one) == [events.StreamBegun(session, "token")]
     for size in (1, 2):
@@ -161,7 +163,6 @@ def test_opening_takes_room_in_the_window() -> None:
     one, other, _, _ = opened(window_messages=1)
     with pytest.raises(WindowFull):
         one.stream(5, 7, "s", b"", items=1, size=1)
-    other.delivered()
     other.consumed(7, 1, 4)
     assert flow(other, one) == [events.CreditAvailable(7)]
     one.stream(5, 7, "s", b"", items=1, size=1)
@@ -267,8 +268,8 @@ def test_room_for_items_of_a_call() -> None:
         (stream(session=0), "session 0, which is open already"),
         (stream() * 2, "session 1, which is open already"),
         (stream() + stream(2) + stream(3), "more than 2 calls at a time"),
-        (body(frames.STREAM, "QIIIIBB", 1, 5, 7, 1, 1, 2, 0, tail=b"s"), "shorter"),
-        (stream(name=b"\xff"), "malformed frame"),
+        (body(frames.STREAM, "QIIQQBII", 1, 1, 1, 0, 0, 2, 5, 7, tail=b"s"), "shorter"),
+        (stream(name=b"\xff"), "no text"),
     ],
 )
 def test_a_stream_that_may_not_be_opened(data: bytes, text: str) -> None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 
+from tests.wire import seen as events
 from tests.wire.link_world import flow, links, opening
-from trionet.wire import link_events as events
-from trionet.wire.link import Link
+from tests.wire.seen import RecordedLink
 
 SILENT = events.PeerSilent
 
 
-def quiet(link: Link, start: float, until: float) -> list[tuple[float, events.LinkEvent]]:
+def quiet(link: RecordedLink, start: float, until: float) -> list[tuple[float, events.Seen]]:
     """Tick at each deadline, sending into nothing; returns what happened and when."""
-    happened: list[tuple[float, events.LinkEvent]] = []
+    happened: list[tuple[float, events.Seen]] = []
     now = start
     while (now := max(now, link.next_deadline())) <= until:
         link.tick(now)
@@ -91,15 +91,14 @@ def test_a_process_that_stood_still_and_finds_nothing_to_read() -> None:
 def test_an_acknowledgement_goes_alone_after_its_delay() -> None:
     one, other = links()
     one.send(5, 7, "c", b"")
-    other.receive_data(one.data_to_send(2.0), 2.0)
     assert other.next_deadline() == 5.0
-    other.delivered()
+    other.receive_data(one.data_to_send(2.0), 2.0)
     assert other.next_deadline() == 3.0
     other.tick(2.9)
     assert other.data_to_send(2.9) == b""
     other.tick(3.0)
     flow(other, one, 3.0)
-    assert one.statistics().acknowledged == 1
+    assert one.statistics().unacknowledged == 0
     assert other.next_deadline() == 8.0
 
 

@@ -20,7 +20,7 @@ class Opener:
         self.found: list[bytes] = []
 
     def feed(self, data: bytes) -> None:
-        self.opener.feed(data, lambda data, start, end: self.found.append(data[start:end]))
+        self.opener.feed(data, lambda data, spans: self.found.extend(data[a:b] for a, b in spans))
 
 
 @given(

@@ -6,7 +6,7 @@ Duty: implement :class:`trionet.kernel.network.Network` with links, a slave and,
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -23,7 +23,7 @@ from trionet.errors import (
     NodeDown,
     Superseded,
 )
-from trionet.handle import Handle
+from trionet.handle import LOCAL_BITS, Handle
 from trionet.kernel.event_streams import EventStreams
 from trionet.kernel.feed import Feed
 from trionet.kernel.network import Outgoing
@@ -33,9 +33,10 @@ from trionet.kernel.watch import Exit
 from trionet.net.asks import Asks
 from trionet.net.desk import KILL, NODE_ID, STOP
 from trionet.net.identity import Identity, read_secrets
+from trionet.net.link_end import LinkEnd
 from trionet.net.links import Links
 from trionet.net.master import MasterTask
-from trionet.net.outbound import OutboundCall, OutboundSend
+from trionet.net.outbound import OutboundCall
 from trionet.net.peer import Peer
 from trionet.net.slave import SlaveTask
 from trionet.net.streams import OutboundStream
@@ -259,24 +260,31 @@ class Harbor:
     # --- messages --------------------------------------------------------------------------------------
 
     def _peer(self, handle: Handle) -> Peer:
-        peer = self._links.peer(handle.harbor)
+        peer = self._links.peer(handle.value >> LOCAL_BITS)
         if peer is None or not peer.is_open:
             raise NodeDown(f"no link to harbor {handle.harbor}", executed=False)
         if peer.incarnation != handle.incarnation:
             raise NodeDown(f"{handle} is of an earlier incarnation of harbor {handle.harbor}", executed=False)
         return peer
 
-    async def call(self, message: Outgoing) -> Any:
+    def call(self, message: Outgoing) -> Coroutine[Any, Any, Any]:
         """Call a service on another node; see :class:`trionet.net.outbound.OutboundCall`.
 
-        Cancellation, Returns, Raises: as :meth:`trionet.BoundCommand.__call__`.
+        Returns:
+            The wait for its outcome; cancellation, result and errors are those of
+            :meth:`trionet.BoundCommand.__call__`.
+
+        Raises:
+            NodeDown: if there is no link to that node.
+            BadMessage: if the arguments are too large.
+            ServiceBusy: if the other node takes no more calls.
         """
         peer = self._peer(message.target)
         call = OutboundCall(peer, message, peer.encode(message))
         peer.submit(call)
         if message.enforced:
             self.node.deadlines.add(call)
-        return await call.outcome()
+        return call.outcome()
 
     def stream(self, message: Outgoing, feed: Feed) -> None:
         """Open a stream of a service on another node, and become the source of the feed.
@@ -299,10 +307,9 @@ class Harbor:
         Raises:
             NodeDown: if there is no link to that node.
         """
-        peer = self._peer(message.target)
-        send = OutboundSend(peer, message, peer.encode(message))
-        if not peer.submit(send):
-            await send.wait_for_room()
+        waits = self._peer(message.target).send(message)
+        if waits is not None:
+            await waits.wait_for_room()
 
     def send_nowait(self, message: Outgoing) -> None:
         """Send to a service on another node.
@@ -312,7 +319,7 @@ class Harbor:
             NodeDown: if there is no link to that node.
         """
         peer = self._peer(message.target)
-        if not peer.try_submit(OutboundSend(peer, message, peer.encode(message))):
+        if not peer.try_send(message, peer.encode(message)):
             raise trio.WouldBlock
 
     def watch(self, handle: Handle, tell: Callable[[Exit], None]) -> Callable[[], None]:
@@ -334,7 +341,7 @@ class Harbor:
         """
         await self._ask(self._peer(handle), KILL if kill else STOP, (handle,))
 
-    async def _ask(self, peer: Peer, command: str, args: tuple[Any, ...]) -> Any:
+    async def _ask(self, peer: LinkEnd, command: str, args: tuple[Any, ...]) -> Any:
         """Ask another node itself."""
         target = Handle(peer.harbor << 24 | NODE_ID, peer.incarnation)
         deadline = trio.current_effective_deadline()

@@ -16,6 +16,8 @@ from trionet.handle import Handle
 from trionet.kernel.calls import NO_KWARGS
 from trionet.kernel.request import Cut, Request, State
 from trionet.net.failures import encode_failure
+from trionet.wire.codec import Arguments
+from trionet.wire.link_events import Route
 
 if TYPE_CHECKING:
     from trionet.kernel.actor import Actor
@@ -28,11 +30,15 @@ class InboundSend(Request):
     from_link = True
 
     def __init__(
-        self, peer: Serving, source_id: int, target: Actor, command: str, trace: int, size: int
+        self, peer: Serving, route: Route, target: Actor, trace: int, size: int, arguments: Arguments
     ) -> None:
-        super().__init__(None, target, command, (), {}, [], trace)
+        self.source = None
+        self.target = target
+        self.command = route.command
+        self.args, self.kwargs, self.checks = arguments
+        self.trace = trace
         self.peer: Serving = peer
-        self.source_id: int = source_id
+        self.source_id: int = route.source
         self.size: int = size
 
     def source_handle(self) -> Handle | None:
@@ -64,14 +70,13 @@ class InboundCall(InboundSend):
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     checks: Sequence[object]
+    _answered = False
+    _left_at = inf
 
     def begin(self, session: int, deadline: float) -> None:
         """Set what a call has and a send has not."""
-        self._session = session
         self.session = session
         self.deadline = deadline
-        self._answered = False
-        self._left_at = inf
 
     # its time, and its caller
 
@@ -126,7 +131,7 @@ class InboundCall(InboundSend):
             self._fail(BadMessage(f"the result of {self.command}: {error}", executed=True))
             return
         self._answered = True
-        self.peer.reply(self._session, payload)
+        self.peer.reply(self.session, payload)
 
     def fail(self, error: Exception) -> None:
         """The handler raised, or was never reached."""
@@ -153,14 +158,9 @@ class InboundCall(InboundSend):
     def _fail(self, error: Exception) -> None:
         if not self._answered:
             self._answered = True
-            self.peer.fail(self._session, *encode_failure(error, self.peer.codec))
+            self.peer.fail(self.session, *encode_failure(error, self.peer.codec))
 
     def _confirm(self) -> None:
         if not self._answered:
             self._answered = True
-            self.peer.confirm_cancel(self._session)
-
-    @property
-    def watches_time(self) -> bool:
-        """Whether the caller gave it a deadline."""
-        return self.deadline < inf
+            self.peer.confirm_cancel(self.session)

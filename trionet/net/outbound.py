@@ -11,7 +11,8 @@ and the caller waits for the confirmation, but at most ``cancel_grace``; then th
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from math import inf
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
@@ -19,12 +20,14 @@ import trio
 from trio.lowlevel import Abort
 
 from trionet.errors import BadMessage, DeadlineExceeded, NodeDown, ServiceExited
-from trionet.kernel.dead_letters import DeadLetter
+from trionet.handle import MAX_LOCAL
 from trionet.kernel.network import Outgoing
-from trionet.message import check
+from trionet.message import NO_CHECKS, check
 
 if TYPE_CHECKING:
-    from trionet.net.peer import Peer
+    from trionet.net.sending import Sending
+
+_log = logging.getLogger("trionet.link")
 
 
 class Stage(enum.Enum):
@@ -35,6 +38,12 @@ class Stage(enum.Enum):
     DONE = "over"
 
 
+def source_id(message: Outgoing) -> int:
+    """The local id of the sender; 0 for code outside any service."""
+    source = message.source
+    return 0 if source is None else source.handle.value & MAX_LOCAL
+
+
 class Outbound:
     """A message in the line of its target.
 
@@ -43,18 +52,13 @@ class Outbound:
         payload: its arguments, encoded.
     """
 
-    def __init__(self, peer: Peer, message: Outgoing, payload: bytes) -> None:
+    stage: Stage = Stage.IN_LINE
+    parked: trio.lowlevel.Task | None = None
+
+    def __init__(self, peer: Sending, message: Outgoing, payload: bytes) -> None:
         self.peer = peer
         self.message = message
         self.payload = payload
-        self.stage: Stage = Stage.IN_LINE
-        self.parked: trio.lowlevel.Task | None = None
-
-    @property
-    def source_id(self) -> int:
-        """The local id of the sender; 0 for code outside any service."""
-        source = self.message.source
-        return 0 if source is None else source.handle.local
 
     def transmit(self) -> None:
         """The link has room: hand the message to it."""
@@ -72,7 +76,7 @@ class Outbound:
 
 
 class OutboundSend(Outbound):
-    """A one-way message; its sender waits for room only."""
+    """A one-way message that stands in line; its sender waits for room."""
 
     stage: Stage
     parked: trio.lowlevel.Task | None
@@ -81,33 +85,21 @@ class OutboundSend(Outbound):
         """The link has room: hand the message to it."""
         message = self.message
         self.peer.link.send(
-            self.source_id,
-            message.target.local,
+            source_id(message),
+            message.target.value & MAX_LOCAL,
             message.command,
             self.payload,
-            trace=self.peer.encode_trace(message.trace),
-            token=self,
+            trace=message.trace,
+            token=message,
         )
         self.stage = Stage.SENT
-        self.payload = b""
-        if self.parked is not None:
-            self.wake()
-
-    def lost(self, reason: str, *, executed: bool | None) -> None:
-        """The link ended before the message was acknowledged: a dead letter."""
-        if self.stage is Stage.DONE:
-            return
-        self.stage = Stage.DONE
-        fate = "not delivered" if executed is False else "unknown fate"
-        self.dead_letter(f"{fate}: {reason}")
         self.wake()
 
-    def dead_letter(self, reason: str) -> None:
-        """The message did not arrive, or nobody knows."""
-        message = self.message
-        source = None if message.source is None else message.source.handle
-        letter = DeadLetter(source, message.target, message.command, message.args, message.kwargs, reason)
-        self.peer.node.dead_letters.add(letter)
+    def lost(self, reason: str, *, executed: bool | None) -> None:
+        """The link ended before it took the message: a dead letter."""
+        self.stage = Stage.DONE
+        self.peer.lost_send(self.message, reason, executed=executed)
+        self.wake()
 
     async def wait_for_room(self) -> None:
         """Wait until the link has taken the message, or has ended.
@@ -126,11 +118,27 @@ class OutboundSend(Outbound):
             await trio.lowlevel.wait_task_rescheduled(abort)
 
 
+class OutboundReport(Outbound):
+    """What tells the other node that a message which it sent reached nobody; nobody waits for it."""
+
+    def transmit(self) -> None:
+        """The link has room: hand the report to it."""
+        target = self.message.target.value & MAX_LOCAL
+        self.peer.link.send(0, target, self.message.command, self.payload)
+
+    def lost(self, reason: str, *, executed: bool | None) -> None:
+        """The link ended before it took the report: this node's log has to do."""
+        sender, target, command, why = self.message.args
+        text = "dead letter of service %d of %s: %s to %s: %s (%s)"
+        _log.warning(text, sender, self.peer.describe(), command, target, why, reason)
+
+
 class OutboundCall(Outbound):
     """A call; its caller waits for the end.
 
     Attributes:
         session: what ties the answer to it, once it is sent.
+        deadline: when its time is over.
         progress: how often what it waits for has changed: never.
     """
 
@@ -138,28 +146,31 @@ class OutboundCall(Outbound):
     stage: Stage
     parked: trio.lowlevel.Task | None
 
-    def __init__(self, peer: Peer, message: Outgoing, payload: bytes) -> None:
-        super().__init__(peer, message, payload)
+    session: int = 0
+    _value: Any = None
+    _checks: Sequence[Any] = NO_CHECKS
+    _error: Exception | None = None
+    _raise_cancel: Callable[[], NoReturn] | None = None
+    _cancelled = False
+    _out_of_time = False
+
+    def __init__(self, peer: Sending, message: Outgoing, payload: bytes) -> None:
+        self.peer = peer
+        self.message = message
+        self.payload = payload
         self.deadline: float = message.deadline
-        self.session: int = 0
-        self._value: Any = None
-        self._checks: list[Any] = []
-        self._error: Exception | None = None
-        self._raise_cancel: Callable[[], NoReturn] | None = None
-        self._cancelled = False
-        self._out_of_time = False
 
     def transmit(self) -> None:
         """The link has room: hand the call to it, with the time that is left."""
         message = self.message
         remaining = inf if self.deadline == inf else max(0.0, self.deadline - trio.current_time())
         self.session = self.peer.link.call(
-            self.source_id,
-            message.target.local,
+            source_id(message),
+            message.target.value & MAX_LOCAL,
             message.command,
             self.payload,
             remaining=remaining,
-            trace=self.peer.encode_trace(message.trace),
+            trace=message.trace,
             token=self,
         )
         self.stage = Stage.SENT
@@ -274,7 +285,8 @@ class OutboundCall(Outbound):
         """The handler returned."""
         self._value = value
         self._checks = checks
-        self._end()
+        self.stage = Stage.DONE
+        self.wake()
 
     def fail(self, error: Exception, checks: list[Any]) -> None:
         """The handler raised, was cut short, or was never reached."""

@@ -18,10 +18,9 @@ from trionet.kernel.statistics import LinkReport
 from trionet.kernel.watch import Exit
 from trionet.net.desk import Chain, Hops, NodeDesk
 from trionet.net.inbound import InboundCall
-from trionet.net.outbound import Outbound, OutboundCall, OutboundSend
+from trionet.net.outbound import Outbound, OutboundCall
 from trionet.net.peer_streams import PeerStreams
 from trionet.net.pump import Pump
-from trionet.net.sending import Sending
 from trionet.net.serving import Serving
 from trionet.net.streams import Awaited, OutboundStream
 from trionet.net.transport import Connection
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from trionet.kernel.node import Node
 
 
-class Peer(Sending, Serving, Watching):
+class Peer(Serving, Watching):
     """The node at the other end of a link."""
 
     def __init__(
@@ -56,9 +55,6 @@ class Peer(Sending, Serving, Watching):
         self._desk = NodeDesk(self, chain_of)
         self._watched: dict[int, Callable[[], None]] = {}
         self._handlers: dict[type, Callable[[Any], None]] = {
-            events.CallReceived: self._on_call,
-            events.SendReceived: self._on_send,
-            events.ReplyReceived: self._on_reply,
             events.FailureReceived: self._on_failure,
             events.CancelConfirmed: lambda event: event.token.cancel_confirmed(),
             events.CancelReceived: self._on_cancel,
@@ -86,6 +82,7 @@ class Peer(Sending, Serving, Watching):
             self._on_drained,
             self._on_opened,
             self.streams.gather,
+            self,
         )
         self.link: Link = self._pump.link
 
@@ -96,7 +93,7 @@ class Peer(Sending, Serving, Watching):
             harbor=self.harbor,
             address=address,
             sent=link.sent,
-            unacknowledged=link.sent - link.acknowledged,
+            unacknowledged=link.unacknowledged,
             arrived=link.arrived,
             calls=link.calls,
             serving=link.serving,
@@ -145,10 +142,10 @@ class Peer(Sending, Serving, Watching):
         self._lines.clear()
         for call, executed in fates.calls:
             call.lost(text, executed=executed)
-        for send in fates.unsent:
-            _lost(send, text, executed=False)
-        for send in fates.unknown:
-            _lost(send, text, executed=None)
+        for sends, known in ((fates.unsent, False), (fates.unknown, None)):
+            for message in sends:
+                if message is not None:  # reports between nodes have no token and are not missed
+                    self.lost_send(message, text, executed=known)
         for handle, tell in fates.watches:
             tell(Exit(handle, "node down"))
         for request in list(self._serving.values()):
@@ -190,9 +187,3 @@ class Peer(Sending, Serving, Watching):
     def _on_opened(self) -> None:
         self.is_open: bool = True
         self._opened(self)
-
-
-def _lost(send: OutboundSend | None, text: str, *, executed: bool | None) -> None:
-    """A send of a service; reports between nodes have no token and are not missed."""
-    if send is not None:
-        send.lost(text, executed=executed)

@@ -28,7 +28,8 @@ class PeerStreams:
     def __init__(self, peer: Peer, limit: int) -> None:
         self._peer = peer
         self._limit = limit
-        self._waiting: dict[InboundStream, None] = {}
+        #: Those that have something for the link's writer.
+        self.waiting: dict[InboundStream, None] = {}
 
     def handlers(self) -> dict[type, Callable[[Any], None]]:
         """Who handles which event."""
@@ -41,42 +42,34 @@ class PeerStreams:
 
     def gather_later(self, stream: InboundStream) -> None:
         """A stream has something for the link's writer."""
-        if not self._waiting:
+        if not self.waiting:
             self._peer.rouse()
-        self._waiting[stream] = None
+        self.waiting[stream] = None
 
     def gather(self) -> None:
         """Give the link what streams have for it, as long as not too much waits for the socket."""
         link = self._peer.link
-        while self._waiting and link.is_open and link.pending_bytes <= self._limit:
-            stream = next(iter(self._waiting))
-            del self._waiting[stream]
+        while self.waiting and link.is_open and link.pending_bytes <= self._limit:
+            stream = next(iter(self.waiting))
+            del self.waiting[stream]
             stream.gather()
-
-    @property
-    def has_items(self) -> bool:
-        """Whether a stream has something for the link's writer."""
-        return bool(self._waiting)
 
     def close(self) -> None:
         """The link has ended."""
-        self._waiting.clear()
+        self.waiting.clear()
 
     def _on_stream(self, event: events.StreamReceived) -> None:
-        peer = self._peer
+        peer, route, size = self._peer, event.route, len(event.payload)
         try:
-            args, kwargs, checks = peer.arguments(event.payload)
-            actor = peer.receiver(event.target)
-            check_is_stream(actor, event.command)
-            trace = int.from_bytes(event.trace[:16], "big")
-            request = InboundStream(peer, event.source, actor, event.command, trace, len(event.payload))
+            arguments = peer.codec.decode_arguments(event.payload)
+            actor = peer.receiver(route.target)
+            check_is_stream(actor, route.command)
+            request = InboundStream(peer, route, actor, event.trace, size, arguments)
             request.open(event.session, event.outflow)
-            request.args, request.kwargs, request.checks = args, kwargs, checks
             peer.serve(event.session, request)
         except CallError as error:
-            peer.refuse(event.session, event.target, len(event.payload), error)
-        finally:
-            peer.link.delivered()
+            peer.link.consumed(route.target, 1, size)
+            peer.refuse(event.session, error)
 
     def _on_taken(self, event: events.ItemsTaken) -> None:
         request = self._peer.serving(event.session)

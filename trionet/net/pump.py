@@ -1,6 +1,6 @@
 """The Trio side of one link: reads, writes, watches the time (the machine is trionet.wire.link).
 
-Duty: bytes between a stream and a :class:`~trionet.wire.link.Link`, and its events to a handler.
+Duty: bytes between a stream and a :class:`~trionet.wire.link.Link`, and what it tells to its handlers.
 
 Theory of operation.  One task reads: all frames of what arrived are handled before it reads again, and a
 handler never waits.  What took it long, it pays back by a pause as long: a peer whose messages are costly to
@@ -20,6 +20,7 @@ already said all this; so the reader reads to the end of the stream first.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import Final
 
 import trio
@@ -28,13 +29,23 @@ from trionet.net.transport import Connection
 from trionet.wire.agreement import Agreement
 from trionet.wire.errors import ProtocolError
 from trionet.wire.link import Link
-from trionet.wire.link_events import GoodbyeReceived, LinkEvent, LinkFates, Opened, PeerSilent
+from trionet.wire.link_events import (
+    GoodbyeReceived,
+    LinkEvent,
+    LinkFates,
+    Messages,
+    Opened,
+    PeerSilent,
+    Route,
+)
 from trionet.wire.link_frames import LinkSettings
 
 #: Bytes that are read at a time.
 READ_SIZE: Final = 64 * 1024
 #: Bytes that the peer must have read within the heartbeat timeout.
 WRITE_SIZE: Final = 256 * 1024
+#: Bytes that are never long to read.
+QUICK_SIZE: Final = 1024
 #: Seconds that reading takes at a time before it counts as long, and those that a pause takes at most.
 LONG_READING: Final = 0.1
 LONGEST_PAUSE: Final = 2.0
@@ -45,6 +56,22 @@ FLUSH_TIME: Final = 2.0
 _LOOK_AGAIN: Final = 0.0
 
 
+class NoMessages:
+    """What a dialogue does with calls and sends: its link refuses them before anybody is told."""
+
+    def called(self, session: int, route: Route, remaining: float, trace: int, payload: bytes) -> bool:
+        """There are no calls."""
+        raise AssertionError(route)
+
+    def sent(self, route: Route, trace: int, payload: bytes) -> bool:
+        """There are no sends."""
+        raise AssertionError(route)
+
+    def replied(self, session: int, token: object, payload: bytes) -> None:
+        """There are no replies."""
+        raise AssertionError(token)
+
+
 class Pump:
     """One link over one connection; owns the connection from now on.
 
@@ -52,14 +79,16 @@ class Pump:
         connection: authenticated by a handshake.
         agreement: what the handshake gave.
         settings: the limits of this end.
-        handle: called with each event, in order; it must not wait.
+        handle: called with each event in its place among the messages; it must not wait.
         drained: called when bytes have been written, so that more may be handed over.
         opened: called once, when both ends have said open and messages may be sent.
         gather: called when the link is about to write, to hand over what has waited for that.
+        messages: takes calls, sends and replies.
 
     Attributes:
         link: the machine; call :meth:`kick` after each use that may queue something.
         batch: how often bytes have come.
+        now: when they came last, on the clock of ``trio.current_time()``.
         fates: what became of everything that was under way when the link ended, also by cancellation.
         bytes_sent: bytes that were written.
         bytes_received: bytes that were read.
@@ -74,8 +103,14 @@ class Pump:
         drained: Callable[[], None],
         opened: Callable[[], None],
         gather: Callable[[], None] = lambda: None,
+        messages: Messages | None = None,
     ) -> None:
-        self.link: Link = Link(agreement, settings, trio.current_time())
+        takes = NoMessages() if messages is None else messages
+        self.called = takes.called
+        self.sent = takes.sent
+        self.replied = takes.replied
+        self.now: float = trio.current_time()
+        self.link: Link = Link(agreement, settings, self.now, self)
         self._stream = connection.stream
         self._write_now = connection.write_now
         self._rest: bytes = b""
@@ -87,6 +122,7 @@ class Pump:
         self._gather = gather
         self._writer: trio.lowlevel.Task | None = None
         self._timer = trio.CancelScope()
+        self._timer_at = inf
         self._scope = trio.CancelScope()
         self._reason: str | None = None
         self.batch: int = 0
@@ -95,6 +131,11 @@ class Pump:
         self.fates: LinkFates | None = None
         self.bytes_sent: int = 0
         self.bytes_received: int = 0
+
+    @property
+    def rests(self) -> bool:
+        """Whether the writer has nothing to do."""
+        return self._writer is not None
 
     @property
     def reason(self) -> str:
@@ -114,8 +155,8 @@ class Pump:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._write)
                     nursery.start_soon(self._watch_time)
-                    self._take_events()
-                    await self._read()
+                    self._take(b"")
+                    nursery.start_soon(self._read)
         finally:
             try:
                 await trio.aclose_forcefully(self._stream)
@@ -136,9 +177,9 @@ class Pump:
             self.kick()
             return
         self._gather()
-        if not self.link.sendable:
-            return
         data = self.link.data_to_send(trio.current_time())
+        if not data:
+            return
         written = self._write_now(data) if len(data) <= WRITE_SIZE else 0
         self.bytes_sent += written
         if written < len(data):
@@ -189,10 +230,9 @@ class Pump:
                     self.end(self.link.receive_eof())
                     return
                 self.bytes_received += len(data)
-                began = trio.current_time()
+                self.now = trio.current_time()
                 self._take(bytes(data))
-                spent = trio.current_time() - began
-                if spent > LONG_READING:
+                if len(data) > QUICK_SIZE and (spent := trio.current_time() - self.now) > LONG_READING:
                     await trio.sleep(min(spent, LONGEST_PAUSE))
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             self.end(f"the connection was lost: {error.__cause__ or error}")
@@ -201,29 +241,34 @@ class Pump:
         self._reading = True
         self.batch += 1
         try:
-            self.link.receive_data(data, trio.current_time())
+            if data:
+                self.link.receive_data(data, self.now)
+            else:
+                self.link.begin(self.now)
         except ProtocolError as error:
-            self._take_events()
-            self.end(f"the peer broke the protocol: {error}")
-        else:
-            self._take_events()
+            if self._finishing is None or not self.link.is_clean:
+                self.end(f"the peer broke the protocol: {error}")
+            else:  # what comes after its last goodbye is not read
+                self.end(self._finishing)
         finally:
             self._reading = False
         self.write()
+        if self.link.times.ack_due < self._timer_at:
+            self._set_timer()
 
-    def _take_events(self) -> None:
-        for event in self.link.events():
-            if isinstance(event, Opened):
-                self._opened()
-            elif isinstance(event, PeerSilent):
-                self.end(f"nothing came from the peer for {event.seconds:.1f} seconds")
-            elif isinstance(event, GoodbyeReceived) and event.final:
-                reason = f"the peer said goodbye: {event.reason}"
-                if not self.end_when_sent(reason):
-                    self.end(reason)
-            else:
-                self._handle(event)
-        self._set_timer()
+    def happened(self, event: LinkEvent) -> None:
+        """Deal with what concerns the connection; the rest is the handler's."""
+        if isinstance(event, Opened):
+            self._opened()
+            self._set_timer()
+        elif isinstance(event, PeerSilent):
+            self.end(f"nothing came from the peer for {event.seconds:.1f} seconds")
+        elif isinstance(event, GoodbyeReceived) and event.final:
+            reason = f"the peer said goodbye: {event.reason}"
+            if not self.end_when_sent(reason):
+                self.end(reason)
+        else:
+            self._handle(event)
 
     async def _write(self) -> None:
         try:
@@ -249,8 +294,7 @@ class Pump:
 
     def _awaits_acknowledgement(self) -> bool:
         """Tell whether the peer may still acknowledge what was sent."""
-        statistics = self.link.statistics()
-        return statistics.acknowledged < statistics.sent and not self.link.is_clean
+        return self.link.statistics().unacknowledged > 0 and not self.link.is_clean
 
     async def _until_read(self) -> None:
         """Let the reader read what the peer said last; it ends the link, if it can, before this returns."""
@@ -277,14 +321,14 @@ class Pump:
 
     async def _watch_time(self) -> None:
         while True:
-            with trio.CancelScope(deadline=self.link.next_deadline()) as self._timer:
+            self._timer_at = self.link.next_deadline()
+            with trio.CancelScope(deadline=self._timer_at) as self._timer:
                 await trio.sleep_forever()
             await trio.sleep(_LOOK_AGAIN)  # the reader takes what has arrived, before silence is believed
             self.link.tick(trio.current_time())
-            self._take_events()
             self.kick()
 
     def _set_timer(self) -> None:
         deadline = self.link.next_deadline()
-        if deadline < self._timer.deadline:
-            self._timer.deadline = deadline
+        if deadline < self._timer_at:
+            self._timer.deadline = self._timer_at = deadline

@@ -6,18 +6,23 @@ Duty: the lines of messages, one for each receiving service.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from trionet.errors import BadMessage, CallError, NodeDown, ServiceBusy
-from trionet.kernel.traces import LARGEST_ID
+from trionet.handle import MAX_LOCAL
+from trionet.kernel.dead_letters import DeadLetter
+from trionet.net.desk import NODE_ID
 from trionet.net.link_end import LinkEnd
-from trionet.net.outbound import Outbound, OutboundCall
+from trionet.net.outbound import Outbound, OutboundCall, OutboundReport, OutboundSend, source_id
 from trionet.net.streams import OutboundStream
-from trionet.wire.link_errors import LinkBusy, LinkNotOpen, MessageTooLarge, WindowFull
+from trionet.wire.link_errors import LinkBusy, LinkError, MessageTooLarge, WindowFull
 from trionet.wire.link_frames import CHUNK
 
 if TYPE_CHECKING:
     from trionet.kernel.network import Outgoing
+
+#: Reports of undelivered messages that wait for room in the window of the other node itself, at most.
+MOST_REPORTS: Final = 10_000
 
 
 class Sending(LinkEnd):
@@ -34,56 +39,119 @@ class Sending(LinkEnd):
         """
         return self.codec.encode_arguments(message.args, message.kwargs)
 
-    def encode_trace(self, trace: int) -> bytes:
-        """Write the number of a call chain; those that are recorded have a longer one."""
-        return trace.to_bytes(8 if trace <= LARGEST_ID else 16, "big")
+    def send(self, message: Outgoing) -> OutboundSend | None:
+        """Hand a one-way message to the link; returns it standing in line if it has to wait.
 
-    def submit(self, outbound: Outbound) -> bool:
-        """Hand a message to the link, or let it stand in the line of its target; tell which.
+        Raises:
+            NodeDown: if the link has ended.
+            BadMessage: if the message is larger than the other node takes.
+        """
+        payload = self.codec.encode_arguments(message.args, message.kwargs)
+        if self.try_send(message, payload):
+            return None
+        send = OutboundSend(self, message, payload)
+        self._stand_in_line(send)
+        return send
+
+    def try_send(self, message: Outgoing, payload: bytes) -> bool:
+        """Hand a one-way message to the link if there is room; errors as in :meth:`send`."""
+        target = message.target.value & MAX_LOCAL
+        if target in self._lines or not self.is_open or self.link.outbox.queued > self._pending_limit:
+            self._check_open()
+            return False
+        if len(payload) > CHUNK and self._is_congested(len(payload)):
+            return False
+        if self.streams.waiting:
+            self.streams.gather()  # what was yielded before goes before
+        try:
+            self.link.send(
+                source_id(message), target, message.command, payload, trace=message.trace, token=message
+            )
+        except WindowFull:
+            return False
+        except LinkError as error:
+            self._refuse(message, error)
+        if self._pump.rests:
+            self._pump.kick()
+        return True
+
+    def submit(self, outbound: OutboundCall | OutboundStream) -> None:
+        """Hand a call to the link, or let it stand in the line of its target.
 
         Raises:
             NodeDown: if the link has ended.
             BadMessage: if the message is larger than the other node takes.
             ServiceBusy: if the other node takes no more calls.
         """
-        if self.try_submit(outbound):
-            return True
-        self._lines.setdefault(outbound.message.target.local, OrderedDict())[outbound] = None
-        return False
-
-    def try_submit(self, outbound: Outbound) -> bool:
-        """Hand a message to the link if there is room; errors as in :meth:`submit`."""
-        if not self.is_open:
-            raise NodeDown(f"the link to {self.describe()} has ended", executed=False)
+        self._check_open()
         if outbound.message.target.local in self._lines or self._is_congested(len(outbound.payload)):
-            return False
+            self._stand_in_line(outbound)
+            return
         try:
             self._transmit(outbound)
         except WindowFull:
-            return False
-        if isinstance(outbound, OutboundCall) and self.link.calls == 1:
+            self._stand_in_line(outbound)
+            return
+        if self.link.calls == 1:
             self._pump.write()  # nobody is about to join it
-        else:
+        elif self._pump.rests:
             self._pump.kick()
-        return True
+
+    def send_report(self, report: OutboundReport) -> None:
+        """Hand a report for the other node itself to the link, or let it stand in line; too many are lost."""
+        if not (self.is_open and self.link.is_open):
+            report.lost("the link has ended", executed=False)
+            return
+        line = self._lines.get(NODE_ID)
+        if line is None:
+            try:
+                report.transmit()
+            except WindowFull:
+                self._stand_in_line(report)
+            else:
+                self._pump.kick()
+        elif len(line) < MOST_REPORTS:
+            self._stand_in_line(report)
+        else:
+            report.lost("the other node takes no more reports", executed=False)
+
+    def _check_open(self) -> None:
+        if not self.is_open:
+            raise NodeDown(f"the link to {self.describe()} has ended", executed=False)
+
+    def _stand_in_line(self, outbound: Outbound) -> None:
+        self._lines.setdefault(outbound.message.target.local, OrderedDict())[outbound] = None
 
     def _is_congested(self, size: int) -> bool:
         """Tell whether too much waits for the socket; a small message does not wait for large ones (C2)."""
-        ahead = self.link.pending_bytes if size > CHUNK else self.link.queued_bytes
-        return ahead > self._pending_limit
+        outbox = self.link.outbox
+        return (outbox.pending if size > CHUNK else outbox.queued) > self._pending_limit
 
     def _transmit(self, outbound: Outbound) -> None:
-        target = outbound.message.target
-        if self.streams.has_items:
+        if self.streams.waiting:
             self.streams.gather()  # what was yielded before goes before
         try:
             outbound.transmit()
-        except MessageTooLarge as error:
-            raise BadMessage(f"{outbound.message.command} to {target}: {error}", executed=False) from None
-        except LinkBusy as error:
+        except WindowFull:
+            raise
+        except LinkError as error:
+            self._refuse(outbound.message, error)
+
+    def _refuse(self, message: Outgoing, error: LinkError) -> NoReturn:
+        """Say in the words of callers why the link does not take a message."""
+        if isinstance(error, MessageTooLarge):
+            raise BadMessage(f"{message.command} to {message.target}: {error}", executed=False) from None
+        if isinstance(error, LinkBusy):
             raise ServiceBusy(f"{self.describe()} takes no more: {error}", executed=False) from None
-        except LinkNotOpen:
-            raise NodeDown(f"the link to {self.describe()} is closing", executed=False) from None
+        raise NodeDown(f"the link to {self.describe()} is closing", executed=False) from None
+
+    def lost_send(self, message: Outgoing, reason: str, *, executed: bool | None) -> None:
+        """The link ended before a one-way message was acknowledged: a dead letter."""
+        fate = "not delivered" if executed is False else "unknown fate"
+        source = None if message.source is None else message.source.handle
+        text = f"{fate}: {reason}"
+        letter = DeadLetter(source, message.target, message.command, message.args, message.kwargs, text)
+        self.node.dead_letters.add(letter)
 
     def leave_line(self, outbound: Outbound) -> None:
         """A message no longer waits for room."""
@@ -123,5 +191,5 @@ class Sending(LinkEnd):
                 outbound.lost(str(error), executed=False)
 
     def _on_drained(self) -> None:
-        if self._lines and self.link.queued_bytes <= self._pending_limit:
+        if self._lines and self.link.outbox.queued <= self._pending_limit:
             self.fill_windows()

@@ -5,27 +5,27 @@ Duty: from a link's events to requests of the kernel, and from the ends of these
 
 from __future__ import annotations
 
-import logging
-from typing import Any, cast
-
-import trio
+from math import inf
+from typing import Any
 
 from trionet.errors import BadMessage, CallError, NoSuchService, ServiceBusy, ServiceExited
-from trionet.handle import Handle
+from trionet.handle import LOCAL_BITS, Handle
+from trionet.kernel.declaration import Declaration
 from trionet.kernel.direct import run_here
 from trionet.kernel.messaging import SLICE
+from trionet.kernel.network import Outgoing
 from trionet.net.desk import NODE_ID, UNDELIVERED, NodeDesk
 from trionet.net.failures import decode_failure, encode_failure
 from trionet.net.inbound import InboundCall, InboundSend
-from trionet.net.link_end import LinkEnd
+from trionet.net.outbound import OutboundReport
+from trionet.net.sending import Sending
 from trionet.net.streams import Awaited
 from trionet.wire import link_events as events
 from trionet.wire.link_errors import LinkNotOpen, MessageTooLarge
+from trionet.wire.link_events import Route
 
-_log = logging.getLogger("trionet.link")
 
-
-class Serving(LinkEnd):
+class Serving(Sending):
     """The part of a peer that serves the other node."""
 
     _serving: dict[int, InboundCall]
@@ -33,31 +33,31 @@ class Serving(LinkEnd):
     _batch = 0
     _slice_ends = 0.0
 
-    def _on_call(self, event: events.CallReceived) -> None:
-        request: InboundCall | None = None
+    def called(self, session: int, route: Route, remaining: float, trace: int, payload: bytes) -> bool:
+        """A service of the other node calls one of this; tells whether that is over with its inbox."""
         try:
-            args, kwargs, checks = self.arguments(event.payload)
-            if event.target == NODE_ID:
-                self._desk.asked(event.session, event.command, args)
-                self.link.consumed(NODE_ID, 1, len(event.payload))
-                return
-            actor = self.receiver(event.target)
-            trace = int.from_bytes(event.trace[:16], "big")
-            request = InboundCall(self, event.source, actor, event.command, trace, len(event.payload))
-            request.begin(event.session, trio.current_time() + event.remaining)
-            request.args, request.kwargs, request.checks = args, kwargs, checks
-            if self._runs_here(request):
-                self._serving[event.session] = request
-                self._run_here(request)
+            arguments = self.codec.decode_arguments(payload)
+            actor = self.node.actors.get(route.target)
+            if route.target == NODE_ID:
+                self._desk.asked(session, route.command, arguments[0])
+                return True
+            if actor is None or not actor.accepting:
+                actor = self.receiver(route.target)
+            request = InboundCall(self, route, actor, trace, len(payload), arguments)
+            request.begin(session, self._pump.now + remaining)
+            command = self._begins_here(request)
+            if command is None:
+                self.serve(session, request)
             else:
-                self.serve(event.session, request)
+                run_here(request, command)
+                if request.is_open():
+                    self._serving[session] = request
         except CallError as error:
-            self.refuse(event.session, event.target, len(event.payload), error)
-        else:
-            if request.watches_time and request.is_open():
-                self.node.deadlines.add(request)
-        finally:
-            self.link.delivered()
+            self.refuse(session, error)
+            return True
+        if request.deadline < inf and request.is_open():
+            self.node.deadlines.add(request)
+        return command is not None
 
     def serve(self, session: int, request: InboundCall) -> None:
         """Put a call of the other node into the inbox of its target.
@@ -68,66 +68,49 @@ class Serving(LinkEnd):
         self._serving[session] = request
         self._accept(request)
 
-    def refuse(self, session: int, target: int, size: int, error: CallError) -> None:
+    def refuse(self, session: int, error: CallError) -> None:
         """Answer a call with an error, unless the link has ended, or this end has said its last."""
         self._serving.pop(session, None)
-        self.link.consumed(target, 1, size)
         if self.link.is_open:
             self.link.fail(session, *encode_failure(error, self.codec))
 
-    def _on_send(self, event: events.SendReceived) -> None:
+    def sent(self, route: Route, trace: int, payload: bytes) -> bool:
+        """A service of the other node sends to one of this; tells whether that is over with its inbox."""
         try:
-            args, kwargs, checks = self.arguments(event.payload)
-            if event.target == NODE_ID:
-                self._desk.undelivered(args)
-                self.link.consumed(event.target, 1, len(event.payload))
-                return
-            actor = self.receiver(event.target)
-            trace = int.from_bytes(event.trace[:16], "big")
-            request = InboundSend(self, event.source, actor, event.command, trace, len(event.payload))
-            request.args, request.kwargs, request.checks = args, kwargs, checks
-            if self._runs_here(request):
-                self._run_here(request)
-            else:
+            arguments = self.codec.decode_arguments(payload)
+            actor = self.node.actors.get(route.target)
+            if route.target == NODE_ID:
+                self._desk.undelivered(arguments[0])
+                return True
+            if actor is None or not actor.accepting:
+                actor = self.receiver(route.target)
+            request = InboundSend(self, route, actor, trace, len(payload), arguments)
+            command = self._begins_here(request)
+            if command is None:
                 self._accept(request)
+                return False
+            run_here(request, command)
         except CallError as error:
-            self.link.consumed(event.target, 1, len(event.payload))
-            if event.target != NODE_ID:
-                target = self.local_handle(event.target)
-                self.report_undelivered(event.source, target, event.command, str(error))
-        finally:
-            self.link.delivered()
+            if route.target != NODE_ID:
+                target = self.local_handle(route.target)
+                self.report_undelivered(route.source, target, route.command, str(error))
+        return True
 
-    def _runs_here(self, request: InboundSend) -> bool:
-        """Tell whether the link's own task may run the handler, which neither waits nor is to wait (C2, C7).
+    def _begins_here(self, request: InboundSend) -> Declaration | None:
+        """The command, if this task may run its handler, which neither waits nor is to wait (C2, C7).
 
         It does so for as long as a caller may go on without letting others run, and never with validators.
         """
-        declared = request.target.commands.get(request.command)
-        if declared is None or not declared.inline or declared.is_async or request.checks:
-            return False
+        actor = request.target
+        command = actor.commands.get(request.command)
+        if command is None or not command.inline or command.is_async or request.checks:
+            return None
+        if not actor.is_idle():
+            return None
         now = self.node.stopwatch()
         if self._batch != self._pump.batch:
             self._batch, self._slice_ends = self._pump.batch, now + SLICE
-        return now < self._slice_ends and request.target.is_idle()
-
-    def _run_here(self, request: InboundSend) -> None:
-        request.left_inbox()
-        run_here(request, request.target.commands[request.command])
-
-    def arguments(self, payload: bytes) -> tuple[tuple[Any, ...], dict[str, Any], list[object]]:
-        """Read the arguments of a message, and the instances in them that have validators.
-
-        Raises:
-            BadMessage: if they are malformed.
-        """
-        content, checks = self.codec.decode(payload)
-        if not (isinstance(content, list) and len(content) == 2 and isinstance(content[0], list)):
-            raise BadMessage("the arguments are no pair of list and dict", executed=False)
-        args, kwargs = content
-        if not isinstance(kwargs, dict) or (kwargs and not all(isinstance(key, str) for key in kwargs)):
-            raise BadMessage("the arguments by name are no dict with keys of str", executed=False)
-        return tuple(args), kwargs, checks
+        return command if now < self._slice_ends else None
 
     def receiver(self, local: int) -> Any:
         """Find the service that a message is for.
@@ -152,17 +135,18 @@ class Serving(LinkEnd):
             raise ServiceBusy(f"the inbox of {actor.describe()} is full ({inbox.limit} messages)", False)
         self.node.deliver(request)
 
-    def _on_reply(self, event: events.ReplyReceived) -> None:
-        call = cast(Awaited, event.token)
+    def replied(self, session: int, token: Any, payload: bytes) -> None:
+        """A service of the other node answers one of this."""
+        call: Awaited = token
         try:
-            value, checks = self.codec.decode(event.payload)
+            value, checks = self.codec.decode(payload)
         except BadMessage as error:
             call.fail(BadMessage(f"the result could not be read: {error}", executed=True), [])
         else:
             call.succeed(value, checks)
 
     def _on_failure(self, event: events.FailureReceived) -> None:
-        call = cast(Awaited, event.token)
+        call: Awaited = event.token
         try:
             error, checks = decode_failure(event.code, event.executed, event.payload, self.codec)
         except BadMessage as bad:
@@ -182,26 +166,27 @@ class Serving(LinkEnd):
 
     def reply(self, session: int, payload: bytes) -> None:
         """Answer a call with its result."""
-        if self._serving.pop(session, None) is not None:
-            try:
-                self.link.reply(session, payload)
-            except MessageTooLarge as error:
-                self.link.fail(
-                    session, *encode_failure(BadMessage(f"the result: {error}", executed=True), self.codec)
-                )
-            except LinkNotOpen:
-                return
-            self._pump.kick()
+        self._serving.pop(session, None)
+        try:
+            self.link.reply(session, payload)
+        except MessageTooLarge as error:
+            refused = BadMessage(f"the result: {error}", executed=True)
+            self.link.fail(session, *encode_failure(refused, self.codec))
+        except LinkNotOpen:
+            return
+        self._pump.kick()
 
     def fail(self, session: int, code: int, executed: bool | None, payload: bytes) -> None:
         """Answer a call with an error."""
-        if self._serving.pop(session, None) is not None and self.link.is_open:
+        self._serving.pop(session, None)
+        if self.link.is_open:
             self.link.fail(session, code, executed, payload)
             self._pump.kick()
 
     def confirm_cancel(self, session: int) -> None:
         """Tell that a cancelled call is over."""
-        if self._serving.pop(session, None) is not None and self.link.is_open:
+        self._serving.pop(session, None)
+        if self.link.is_open:
             self.link.confirm_cancel(session)
             self._pump.kick()
 
@@ -213,15 +198,12 @@ class Serving(LinkEnd):
 
     def consumed(self, target: int, size: int, *, at_once: bool = False) -> None:
         """A message left an inbox: its sender's window has room again."""
-        if self.is_open:
-            self.link.consumed(target, 1, size, at_once=at_once)
+        if self.is_open and self.link.consumed(target, 1, size, at_once=at_once):
             self._pump.kick()
 
     def report_undelivered(self, source: int, target: Handle, command: str, reason: str) -> None:
         """Tell the other node that a message which it sent reached nobody."""
-        payload = self.codec.encode([[source, target, command, reason], {}])
-        if self.is_open and self.link.is_open and self.link.can_send(NODE_ID, len(payload)):
-            self.link.send(NODE_ID, NODE_ID, UNDELIVERED, payload)
-            self._pump.kick()
-        else:
-            _log.warning("dead letter of %s: %s to %s: %s", self.describe(), command, target, reason)
+        args = (source, target, command, reason)
+        node = Handle(self.harbor << LOCAL_BITS | NODE_ID, self.incarnation)
+        message = Outgoing(None, node, UNDELIVERED, args, {}, inf, False, 0, None)
+        self.send_report(OutboundReport(self, message, self.codec.encode_arguments(args, {})))

@@ -21,13 +21,13 @@ from trionet.kernel.producing import Producing, has_helpers
 from trionet.kernel.request import Request
 from trionet.message import is_plain, snapshot
 from trionet.net.inbound import InboundCall
-from trionet.net.outbound import Grace, Outbound, OutboundCall, Stage
+from trionet.net.outbound import Grace, Outbound, OutboundCall, Stage, source_id
 from trionet.wire.link_errors import LinkNotOpen, MessageTooLarge
 from trionet.wire.link_frames import CHUNK
 from trionet.wire.link_streams import MAX_BATCH_BYTES, Outflow
 
 if TYPE_CHECKING:
-    from trionet.net.peer import Peer
+    from trionet.net.sending import Sending
 
 #: Items that wait for the link's writer, at most, before their producer waits for it.
 MAX_BATCH: Final = 1_000
@@ -93,12 +93,12 @@ class InboundStream(Producing, InboundCall):
         items, self._items, self._size = self._items, [], 0
         if not items:
             if not self._has_told:
-                self.peer.link.begun(self._session)
+                self.peer.link.begun(self.session)
         elif len(items) > 1 and sum(map(len, items)) > MAX_BATCH_BYTES:  # by the last one only
-            self.peer.link.items(self._session, len(items) - 1, b"".join(items[:-1]))
-            self.peer.link.items(self._session, 1, items[-1])
+            self.peer.link.items(self.session, len(items) - 1, b"".join(items[:-1]))
+            self.peer.link.items(self.session, 1, items[-1])
         else:
-            self.peer.link.items(self._session, len(items), b"".join(items))
+            self.peer.link.items(self.session, len(items), b"".join(items))
         self._has_told = True
         self.go_on()
 
@@ -147,7 +147,7 @@ class OutboundStream(Outbound):
 
     stage: Stage
 
-    def __init__(self, peer: Peer, message: Outgoing, payload: bytes, feed: Feed) -> None:
+    def __init__(self, peer: Sending, message: Outgoing, payload: bytes, feed: Feed) -> None:
         super().__init__(peer, message, payload)
         self.session: int = 0
         self._feed = feed
@@ -157,13 +157,13 @@ class OutboundStream(Outbound):
         """The link has room: hand the stream to it."""
         message = self.message
         self.session = self.peer.link.stream(
-            self.source_id,
+            source_id(message),
             message.target.local,
             message.command,
             self.payload,
             items=self._feed.limit,
             size=self._feed.limit_bytes,
-            trace=self.peer.encode_trace(message.trace),
+            trace=message.trace,
             token=self,
         )
         self.stage = Stage.SENT

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeGuard, cast
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeGuard
 
 import trio
 
@@ -30,6 +30,7 @@ from trionet.net.streams import Awaited, InboundStream, OutboundStream
 
 if TYPE_CHECKING:
     from trionet.kernel.node import Node
+    from trionet.net.link_end import LinkEnd
     from trionet.net.peer import Peer
 
 _log = logging.getLogger("trionet.waits")
@@ -57,7 +58,7 @@ class LongWaits:
         self,
         node: Node,
         peers: Callable[[], Iterable[Peer]],
-        ask: Callable[[Peer, str, tuple[Any, ...]], Awaitable[Any]],
+        ask: Callable[[LinkEnd, str, tuple[Any, ...]], Awaitable[Any]],
     ) -> None:
         self._node = node
         self._peers = peers
@@ -127,11 +128,11 @@ class LongWaits:
     async def _follow_consumer(self, stream: InboundStream, hops: Hops) -> Chain:
         """What the consumer of a stream waits for, as its node tells."""
         hop = [stream.peer.incarnation, self._node.incarnation, -stream.session]
-        peer = cast("Peer", stream.peer)  # who serves is a part of one
+        peer = stream.peer
         return await self._ask_on(peer, CONSUMER, stream.session, hops, hop, [])
 
     async def _ask_on(
-        self, peer: Peer, question: str, session: int, hops: Hops, hop: list[int], here: list[str]
+        self, peer: LinkEnd, question: str, session: int, hops: Hops, hop: list[int], here: list[str]
     ) -> Chain:
         if hop in hops:
             return [], True

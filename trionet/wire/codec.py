@@ -36,6 +36,9 @@ from trionet.wire.lower import ATOMS, KEYS, Lower
 from trionet.wire.revive import MakeReference, Revive, Tags, no_reference
 from trionet.wire.survey import may_hold, survey
 
+#: The arguments of a message: by position, by name, and the instances in them that have validators.
+Arguments = tuple[tuple[Any, ...], dict[str, Any], list[object]]
+
 #: What the bytes of a message may exceed nine eighths of its weight by: a number weighs 8 and takes up to 9.
 WIRE_SLACK: Final = 64 * 1024
 #: What a container or a tagged value weighs, as an item of the container around it.
@@ -58,13 +61,13 @@ _LEAST: Final = -(1 << 64)
 _MOST: Final = (1 << 64) - 1
 #: Arguments of a message up to which it is put together here, if they need no tag.
 _FEW: Final = 8
-#: Heads of the array of a message, of that of its arguments by position, and of an empty map.
-_PAIR: Final = b"\x82"
-_SHORT_ARRAYS: Final = tuple(bytes([0x80 + length]) for length in range(_FEW + 1))
+#: Heads of the array of a message with that of its arguments by position, and of an empty map.
+_HEADS: Final = tuple(bytes([0x82, 0x80 + length]) for length in range(_FEW + 1))
 _NO_NAMES: Final = b"\xa0"
 #: Head of an array whose length follows in four bytes.
 _ARRAY: Final = b"\x9a"
 
+_NAMES: Final = frozenset({str})
 _CONTAINERS: Final = frozenset({list, dict})
 _PLAIN: Final = ATOMS | _CONTAINERS
 _FOREIGN: Final = frozenset({type(undefined), CBORSimpleValue})
@@ -97,6 +100,7 @@ class Codec:
         "_parts",
         "_revive",
         "_shallow",
+        "_small",
         "max_bytes",
     )
 
@@ -107,6 +111,7 @@ class Codec:
         self._depth = limits.depth + envelope
         self._parts = limits.size // _WEIGHT + envelope + _ROOTS
         self._items = self._parts * _WEIGHT // ITEM_WEIGHT
+        self._small = min(self._parts, _QUICKER * self._items)
         self._make = make_reference
         self._lower = Lower(CBORTag)
         self._encoder = CBOREncoder(io.BytesIO())
@@ -128,7 +133,8 @@ class Codec:
             BadMessage: if there is anything in it that is no value, or it is too deep or too large.
         """
         try:
-            body = self._encoder.encode_to_bytes(self._lower.item(value, self._depth))
+            plain = value if type(value) in ATOMS else self._lower.item(value, self._depth)
+            body = self._encoder.encode_to_bytes(plain)
         except RecursionError:
             raise BadMessage("nested deeper than this interpreter can follow") from None
         except BadMessage:
@@ -147,10 +153,22 @@ class Codec:
         """
         if kwargs or len(args) > _FEW or not ATOMS.issuperset(map(type, args)):
             return self.encode([list(args), kwargs])
-        body = b"".join(
-            [_PAIR, _SHORT_ARRAYS[len(args)], *map(self._encoder.encode_to_bytes, args), _NO_NAMES]
-        )
+        body = b"".join((_HEADS[len(args)], *map(self._encoder.encode_to_bytes, args), _NO_NAMES))
         return body if len(body) <= self.max_bytes else self.encode([list(args), kwargs])
+
+    def decode_arguments(self, data: bytes) -> Arguments:
+        """Read the arguments of a message, whoever wrote them.
+
+        Raises:
+            BadMessage: if they are malformed, or :meth:`decode` raises it.
+        """
+        content, checks = self.decode(data)
+        if type(content) is not list or len(content) != 2 or type(content[0]) is not list:
+            raise BadMessage("the arguments are no pair of list and dict", executed=False)
+        args, kwargs = content
+        if type(kwargs) is not dict or (kwargs and not _NAMES.issuperset(map(type, kwargs))):
+            raise BadMessage("the arguments by name are no dict with keys of str", executed=False)
+        return tuple(args), kwargs, checks
 
     def decode(self, data: bytes | bytearray | memoryview) -> tuple[Any, list[object]]:
         """Read one value, whoever wrote it.
@@ -165,17 +183,30 @@ class Codec:
         Raises:
             BadMessage: if it is anything but one value within the limits.
         """
-        if len(data) > self.max_bytes:
-            raise BadMessage(f"{len(data)} bytes, more than {self.max_bytes}")
+        size = len(data)
+        if size > self.max_bytes:
+            raise BadMessage(f"{size} bytes, more than {self.max_bytes}")
         body = data if type(data) is bytes else bytes(data)
         revive = self._revive
         revive.make_reference = self._make
         try:
-            value, checks = self._read(body), revive.checks
+            if size > self._small and self._is_large(body):
+                reader = self._shallow if self._is_shallow(body) else self._roomy()
+                value = reader.read(body)
+            else:
+                try:
+                    value = self._shallow.read(body)
+                except BadMessage:
+                    if self._is_shallow(body):
+                        raise
+                    revive.checks = []
+                    value = self._roomy().read(body)
+            if size > _SHORT or body.translate(None, _NO_SIMPLE):
+                self._check_sound(value)
+            return value, revive.checks
         finally:
             # Nothing can look into the native decoder, which holds all this: a circle would stay for ever.
             revive.make_reference, revive.checks = no_reference, []
-        return value, checks
 
     def decode_items(self, count: int, data: bytes) -> list[tuple[Any, list[object]]]:
         """Read several values that follow each other, whoever wrote them.
@@ -197,24 +228,15 @@ class Codec:
             return [self.decode(self.encode(value)) for value in values]
         return [(value, checks) for value in values]
 
-    def _read(self, body: bytes) -> Any:
-        is_large = len(body) > _QUICKER * self._items or may_hold(body, self._parts)
-        reader = self._shallow
-        if is_large and not self._is_shallow(body):
-            reader = self._roomy()
+    def _is_large(self, body: bytes) -> bool:
+        """Tell whether it could become more items than a message may have."""
+        return len(body) > _QUICKER * self._items or may_hold(body, self._parts)
+
+    def _check_sound(self, value: Any) -> None:
         try:
-            value = reader.read(body)
-        except BadMessage:
-            if is_large or self._is_shallow(body):
-                raise
-            self._revive.checks = []
-            value = self._roomy().read(body)
-        if len(body) > _SHORT or body.translate(None, _NO_SIMPLE):
-            try:
-                self._revive.sound((value,))
-            except RecursionError:
-                raise BadMessage("nested deeper than this interpreter can follow") from None
-        return value
+            self._revive.sound((value,))
+        except RecursionError:
+            raise BadMessage("nested deeper than this interpreter can follow") from None
 
     def _is_shallow(self, body: bytes) -> bool:
         """Tell whether the first reader has room for it, as far as the heads of the items make sense."""

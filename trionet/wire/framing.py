@@ -22,8 +22,10 @@ LENGTH: Final = Struct(">I")
 #: Bytes that a length takes.
 LENGTH_SIZE: Final = LENGTH.size
 
-#: Takes the bytes in which a frame lies, where it begins (after its length) and where it ends.
-Consumer = Callable[[bytes, int, int], None]
+#: Where frames lie in bytes: where each begins (after its length) and where it ends.
+Spans = list[tuple[int, int]]
+#: Takes bytes in which whole frames lie.
+Consumer = Callable[[bytes, Spans], None]
 
 
 class FrameBuffer:
@@ -47,14 +49,14 @@ class FrameBuffer:
         return len(self._partial)
 
     def feed(self, data: bytes, consume: Consumer) -> None:
-        """Take bytes that arrived and hand on each frame that is now whole.
+        """Take bytes that arrived and hand on the frames that are now whole.
 
         Args:
             data: the bytes, however the stream was split.
-            consume: called once a frame, in order; the trailer is part of what it gets.
+            consume: called with one or more frames, in order; the trailer is part of each.
 
         Raises:
-            ProtocolError: if a length is zero or above the limit.
+            ProtocolError: if a length is zero or above the limit; the frames before it were handed on.
         """
         if self._partial:
             self._partial += data
@@ -64,18 +66,26 @@ class FrameBuffer:
             self._partial = bytearray()
         position, size, limit, trailer = 0, len(data), self._limit, self._trailer
         self._needed = LENGTH_SIZE
+        spans: Spans = []
+        wrong: int | None = None
         while size - position >= LENGTH_SIZE:
             (length,) = LENGTH.unpack_from(data, position)
             if not 0 < length <= limit:
-                raise ProtocolError(f"a frame of {length} bytes, expected 1 to {limit}")
-            end = position + LENGTH_SIZE + length + trailer
+                wrong = length
+                break
+            start = position + LENGTH_SIZE
+            end = start + length + trailer
             if end > size:
                 self._needed = end - position
                 break
-            consume(data, position + LENGTH_SIZE, end)
+            spans.append((start, end))
             position = end
         if position < size:
             self._partial += data[position:]
+        if spans:
+            consume(data, spans)
+        if wrong is not None:
+            raise ProtocolError(f"a frame of {wrong} bytes, expected 1 to {limit}")
 
     def hold(self, data: bytes) -> None:
         """Keep bytes for :meth:`take` and :meth:`rest`, without looking at them."""

@@ -15,7 +15,7 @@ from collections import deque
 from typing import Final
 
 from trionet.wire.agreement import Agreement
-from trionet.wire.framing import FrameBuffer, frame
+from trionet.wire.framing import FrameBuffer, Spans, frame
 from trionet.wire.records import MAX_RECORD, RecordOpener, RecordSealer
 
 _END: Final = b"\n"
@@ -65,7 +65,7 @@ class LineCoder:
         if self._opener is None:
             self._take(data)
         else:
-            self._opener.feed(data, lambda piece, start, end: self._take(piece[start:end]))
+            self._opener.feed(data, self._take_frames)
 
     def next_line(self) -> bytes | TooLong | None:
         """Return the next line without its end, or what stands for a long one; None while there is none."""
@@ -83,6 +83,10 @@ class LineCoder:
         room = MAX_RECORD // 2
         pieces = (whole[start : start + room] for start in range(0, len(whole), room))
         return b"".join(self._sealer.seal(frame(piece)) for piece in pieces)
+
+    def _take_frames(self, data: bytes, spans: Spans) -> None:
+        for start, end in spans:
+            self._take(data[start:end])
 
     def _take(self, data: bytes) -> None:
         *ended, rest = data.split(_END)

@@ -1,4 +1,4 @@
-"""A link between two incarnations, after the handshake: bytes in, events out, messages in, bytes out.
+"""A link between two incarnations, after the handshake: bytes in, calls out, messages in, bytes out.
 
 Duty: the machine as a whole, and its times.  The halves are in link_send and link_receive.
 May import: the standard library, attrs, the other modules of links in trionet.wire.
@@ -11,8 +11,7 @@ of the protocol by the peer and :meth:`Link.close` make it *closed*: then nothin
 
 The user has three duties.  After each call that may queue something, have :meth:`Link.data_to_send`
 written while :attr:`Link.sendable`.  Call :meth:`Link.tick` at :meth:`Link.next_deadline`.  For each message
-that came call :meth:`Link.delivered` when it was put into the inbox (or refused) and :meth:`Link.consumed`
-when it was taken out of it (or refused).
+that came call :meth:`Link.consumed` when it was taken out of the inbox; see :class:`~.link_events.LinkUser`.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ from typing import Any, Final
 from trionet.wire import link_frames as frames
 from trionet.wire.agreement import Agreement, LinkPeer
 from trionet.wire.errors import ProtocolError
-from trionet.wire.framing import FrameBuffer
+from trionet.wire.framing import FrameBuffer, Spans
 from trionet.wire.link_errors import LinkNotOpen
-from trionet.wire.link_events import LinkEvent, LinkFates, LinkStatistics, PeerSilent
+from trionet.wire.link_events import LinkEvent, LinkFates, LinkStatistics, LinkUser, PeerSilent
 from trionet.wire.link_frames import LinkSettings, bare, goodbye, numbered
 from trionet.wire.link_messages import LinkMessages
 from trionet.wire.link_receive import LinkReceiver
-from trionet.wire.link_send import OpenCall, settle
 from trionet.wire.link_times import LinkTimes
+from trionet.wire.outbox import Outbox
 from trionet.wire.records import RecordOpener, RecordSealer
 
 #: Messages after which an acknowledgement waits no longer for something to travel with.
@@ -55,17 +54,17 @@ class Link(LinkMessages):
         agreement: what the handshake gave.
         settings: the limits of this end.
         now: the time in seconds, on any clock that never goes back.
-
-    Raises:
-        ProtocolError: if the peer has sent more than its ``open`` before this end had agreed.
+        user: is told of what happens.
     """
 
-    def __init__(self, agreement: Agreement, settings: LinkSettings, now: float) -> None:
+    def __init__(self, agreement: Agreement, settings: LinkSettings, now: float, user: LinkUser) -> None:
         super().__init__()
-        self._outbox = self._sender.outbox
+        #: What waits for :meth:`data_to_send`; only to be looked at.
+        self.outbox: Outbox = self._sender.outbox
         self._receiver = LinkReceiver(
-            agreement.peer.purpose, settings, self._sender, self._serving, self._watched, self._outflows
+            agreement.peer.purpose, settings, self._sender, self._serving, self._watched, self._outflows, user
         )
+        self._user = user
         self._frame_buffer = FrameBuffer(frames.MAX_FRAME)
         self._input: FrameBuffer | RecordOpener = self._frame_buffer
         self._sealer: RecordSealer | None = None
@@ -73,16 +72,16 @@ class Link(LinkMessages):
             self._input = RecordOpener(agreement.receive_key, self._frame_buffer)
             self._sealer = RecordSealer(agreement.send_key)
         self._peer = agreement.peer
-        self._times = LinkTimes(settings, now)
+        #: When what is due; only to be looked at.
+        self.times: LinkTimes = LinkTimes(settings, now)
         self._closed: str | None = None
         self._final: str | None = None
         self._final_sent = False
         self._delivered = 0
         self._acked = 0
-        self._outbox.control(settings.encode())
+        self._early = agreement.received
+        self.outbox.control(settings.encode())
         self._said_open = False
-        if agreement.received:
-            self.receive_data(agreement.received, now)
 
     # --- bytes ---------------------------------------------------------------------------------------
 
@@ -105,12 +104,7 @@ class Link(LinkMessages):
     @property
     def pending_bytes(self) -> int:
         """Bytes that were handed over and not taken by :meth:`data_to_send`; bound it."""
-        return self._outbox.pending
-
-    @property
-    def queued_bytes(self) -> int:
-        """The same without large messages and what waits behind them: what a small message waits for."""
-        return self._outbox.queued
+        return self.outbox.pending
 
     @property
     def calls(self) -> int:
@@ -122,28 +116,46 @@ class Link(LinkMessages):
         """Whether :meth:`data_to_send` has something that should not wait."""
         if self._closed is not None or self._final_sent:
             return False
-        return bool(self._outbox) or self._delivered - self._acked >= ACK_BATCH or self._final is not None
+        return bool(self.outbox) or self._delivered - self._acked >= ACK_BATCH or self._final is not None
+
+    def begin(self, now: float) -> None:
+        """Take what had come before this end agreed, once the user is there.
+
+        Args:
+            now: the time in seconds.
+
+        Raises:
+            ProtocolError: if that is more than an ``open``.
+        """
+        early, self._early = self._early, b""
+        if early:
+            self.receive_data(early, now)
 
     def receive_data(self, data: bytes, now: float) -> None:
-        """Take bytes that arrived; what follows from them is in :meth:`events`.
+        """Take bytes that arrived, and tell the user what follows from them.
 
         Args:
             data: the bytes, however the stream was split.
             now: the time in seconds.
 
         Raises:
-            ProtocolError: if the peer broke the protocol.  The events of the frames before the breach are
-                still there; then call :meth:`close` and close the stream.
+            ProtocolError: if the peer broke the protocol.  The frames before the breach were read; now call
+                :meth:`close` and close the stream.
         """
         if self._closed is not None:
             return
-        self._times.received = now
+        self.times.received = now
         try:
-            self._input.feed(data, self._receiver.frame if self._said_open else self._early_frame)
+            self._input.feed(data, self._receiver.frames if self._said_open else self._early_frames)
         except ProtocolError as error:
             self._closed = str(error)
             self._sender.close()
             raise
+        arrived = self._receiver.arrived
+        if arrived != self._delivered:
+            if self._delivered == self._acked:
+                self.times.acknowledge_later()
+            self._delivered = arrived
 
     @property
     def was_turned_away(self) -> bool:
@@ -158,12 +170,6 @@ class Link(LinkMessages):
             return "the connection was lost in the middle of a message"
         return "the connection was lost"
 
-    def events(self) -> list[LinkEvent]:
-        """Return what happened since the last time, in order, and forget it."""
-        happened = self._receiver.events
-        self._receiver.events = []
-        return happened
-
     def data_to_send(self, now: float) -> bytes:
         """Return what is to be written next, and count it as sent; empty if there is nothing.
 
@@ -172,37 +178,22 @@ class Link(LinkMessages):
         """
         if self._closed is not None or self._final_sent:
             return b""
-        if self._delivered != self._acked and (self.sendable or now >= self._times.ack_due):
+        if self._delivered != self._acked and (self.sendable or now >= self.times.ack_due):
             self._acknowledge()
-        if self._final is not None and not self._outbox.lanes.by_pair:
-            self._outbox.control(goodbye(self._final, True))
+        if self._final is not None and not self.outbox.lanes.by_pair:
+            self.outbox.control(goodbye(self._final, True))
             self._final_sent = True
-        data, left_lanes = self._outbox.flush()
-        settle(left_lanes)
+        data = self.outbox.flush()
         if not data:
             return data
         self._said_open = True
-        self._times.sent = now
+        self.times.sent = now
         return data if self._sealer is None else self._sealer.seal(data)
 
     # --- what became of messages ---------------------------------------------------------------------
 
-    def delivered(self, messages: int = 1) -> None:
-        """Note that messages, calls and sends alike, were put into their inboxes, in the order they came.
-
-        One that was refused, because its service is gone or busy, counts as well.
-
-        Raises:
-            ValueError: if it is more than what came.
-        """
-        if self._delivered + messages > self._receiver.arrived:
-            raise ValueError("more messages were delivered than had come")
-        if self._delivered == self._acked:
-            self._times.acknowledge_later()
-        self._delivered += messages
-
-    def consumed(self, target: int, messages: int, size: int, *, at_once: bool = False) -> None:
-        """Note that messages left the inbox of a service, or were never put there.
+    def consumed(self, target: int, messages: int, size: int, *, at_once: bool = False) -> bool:
+        """Note that messages left the inbox of a service; tell whether there is now credit to be sent.
 
         Args:
             target: local id of the service.
@@ -214,30 +205,32 @@ class Link(LinkMessages):
             ValueError: if it is more than what came.
         """
         credit = self._receiver.windows.take(target, messages, size, at_once=at_once)
-        if credit is not None:
-            self._receiver.give([credit])
+        if credit is None:
+            return False
+        self._receiver.give([credit])
+        return True
 
     # --- time and end --------------------------------------------------------------------------------
 
     def next_deadline(self) -> float:
         """Return when :meth:`tick` is due; it moves with what is sent and received."""
-        return self._times.next if self.is_open else math.inf
+        return self.times.next if self.is_open else math.inf
 
     def tick(self, now: float) -> None:
-        """Do what is due: heartbeat, acknowledgement, left-over credit; ``PeerSilent`` once it is.
+        """Do what is due: heartbeat, acknowledgement, left-over credit; ``PeerSilent`` once, if it is so.
 
         Args:
             now: the time in seconds.
         """
         if not self.is_open:
             return
-        due = self._times.tick(now)
+        due = self.times.tick(now)
         if due.acknowledge:
             self._acknowledge()
         if due.sweep:
             self._receiver.give(self._receiver.windows.sweep())
-        if due.heartbeat and not self._outbox:
-            self._outbox.control(bare(frames.HEARTBEAT))
+        if due.heartbeat and not self.outbox:
+            self.outbox.control(bare(frames.HEARTBEAT))
         if due.silence is not None:
             self._happened(PeerSilent(due.silence))
 
@@ -258,7 +251,7 @@ class Link(LinkMessages):
             self._final = reason
             self._sender.close()
         else:
-            self._outbox.control(goodbye(reason, False))
+            self.outbox.control(goodbye(reason, False))
 
     def close(self, reason: str) -> LinkFates:
         """End the link, for whatever reason, and learn what became of everything that was under way.
@@ -272,9 +265,8 @@ class Link(LinkMessages):
         if self._closed is None:
             self._closed = reason
         self._sender.close()
-        unknown, unsent = self._outbox.fates()
-        fates = self._fates(unknown, unsent)
-        self._outbox.clear()
+        fates = self._fates()
+        self.outbox.clear()
         for table in (
             self._sender.calls,
             self._sender.watches,
@@ -293,36 +285,38 @@ class Link(LinkMessages):
         """Return what the link holds and has done."""
         return LinkStatistics(
             pending_bytes=self.pending_bytes,
-            sent=self._outbox.counted,
-            acknowledged=self._outbox.acknowledged,
-            arrived=self._receiver.arrived,
+            sent=self._sender.handed_over,
+            unacknowledged=self.outbox.unacknowledged,
+            arrived=self._receiver.arrived + self._receiver.opened,
             calls=len(self._sender.calls),
             serving=len(self._serving),
             watches=len(self._sender.watches),
             watched=len(self._watched),
-            lanes=len(self._outbox.lanes.by_pair),
-            heard=self._times.received,
+            lanes=len(self.outbox.lanes.by_pair),
+            heard=self.times.received,
         )
 
     def _happened(self, event: LinkEvent) -> None:
-        self._receiver.events.append(event)
+        self._user.happened(event)
 
-    def _early_frame(self, data: bytes, start: int, end: int) -> None:
-        if self._receiver.peer is not None:
-            raise ProtocolError("a message before this end had said open")
-        self._receiver.frame(data, start, end)
+    def _early_frames(self, data: bytes, spans: Spans) -> None:
+        for span in spans:
+            if self._receiver.peer is not None:
+                raise ProtocolError("a message before this end had said open")
+            self._receiver.frames(data, [span])
 
     def _acknowledge(self) -> None:
         self._acked = self._delivered
-        self._times.ack_due = math.inf
-        self._outbox.control(numbered(frames.ACK, self._acked))
+        self.times.ack_due = math.inf
+        self.outbox.control(numbered(frames.ACK, self._acked))
 
-    def _fates(self, unknown: list[Any], unsent: list[Any]) -> LinkFates:
-        never = {id(each) for each in unsent if type(each) is OpenCall}
+    def _fates(self) -> LinkFates:
+        unknown, unsent = self.outbox.fates()
+        never = self.outbox.unsent_calls()
         calls = self._sender.calls.values()
         return LinkFates(
-            unsent=tuple(each for each in unsent if type(each) is not OpenCall),
-            unknown=tuple(each for each in unknown if type(each) is not OpenCall),
+            unsent=tuple(unsent),
+            unknown=tuple(unknown),
             calls=tuple(
                 (each.token, False if id(each) in never else None) for each in calls if not each.abandoned
             ),

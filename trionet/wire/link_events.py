@@ -1,7 +1,10 @@
-"""What a link tells its user: one class an event, the fates at its end, its statistics.
+"""What a link tells its user: messages, all other events, the fates at its end, its statistics.
 
-Duty: values only.
+Duty: values, and what a link calls.
 May import: the standard library, attrs, trionet.wire.link_frames and link_streams.
+
+Messages and replies are most of what a link carries, so each is told by a call of its own (:class:`LinkUser`)
+and needs no object; all else is an event.  Both are told while the frame is read, in the order of the frames.
 
 Ids of services are local ids: the source of a message lives on the peer, its target on this node, because
 a link is tied to one incarnation at each end.  Id 0 is the node itself.
@@ -9,7 +12,7 @@ a link is tied to one incarnation at each end.  Id 0 is the node itself.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 
@@ -28,59 +31,39 @@ class Opened:
     settings: LinkSettings
 
 
-@attrs.define
-class CallReceived:
-    """A service of the peer calls one of this node.
-
-    It takes room in the window of ``target`` until ``Link.consumed``, and ends by exactly one of
-    ``Link.reply``, ``Link.fail`` and ``Link.confirm_cancel``.
+@attrs.frozen
+class Route:
+    """Who sends what to whom; of one route there are mostly many messages.
 
     Args:
-        session: names the call on this link.
-        source: local id of the caller.
-        target: local id of the service that is called.
+        source: local id of the sender.
+        target: local id of the service that it is for.
         command: the command's name.
-        remaining: seconds that are left until the caller's deadline; infinite for none.
-        trace: opaque bytes that join the messages of one trace; may be empty.
-        payload: the encoded arguments.
     """
 
-    session: int
     source: int
     target: int
     command: str
-    remaining: float
-    trace: bytes
-    payload: bytes
-
-
-@attrs.define
-class SendReceived:
-    """A service of the peer sends a one-way message; fields as in :class:`CallReceived`."""
-
-    source: int
-    target: int
-    command: str
-    remaining: float
-    trace: bytes
-    payload: bytes
 
 
 @attrs.define
 class StreamReceived:
-    """A service of the peer opens a stream of one of this node; fields as in :class:`CallReceived`.
+    """A service of the peer opens a stream of one of this node.
 
-    It ends as a call does.  Until then items may be sent by ``Link.items``, within ``outflow``.
+    It takes room in the window of its target until ``Link.consumed``, and ends as a call does.  Until then
+    items may be sent by ``Link.items``, within ``outflow``.
 
     Args:
+        session: names the stream on this link.
+        route: who opens it, and which.
+        trace: the number of its call chain.
+        payload: the encoded arguments.
         outflow: the room of the consumer; charge each item to it.
     """
 
     session: int
-    source: int
-    target: int
-    command: str
-    trace: bytes
+    route: Route
+    trace: int
     payload: bytes
     outflow: Outflow
 
@@ -120,21 +103,6 @@ class ItemsTaken:
     """The consumer of a stream of this node has more room; it is in its ``outflow`` already."""
 
     session: int
-
-
-@attrs.define
-class ReplyReceived:
-    """A call of this side returned.
-
-    Args:
-        session: the call.
-        token: what ``Link.call`` was given.
-        payload: the encoded result.
-    """
-
-    session: int
-    token: Any
-    payload: bytes
 
 
 @attrs.define
@@ -256,13 +224,10 @@ class PeerSilent:
 
 LinkEvent = (
     Opened
-    | CallReceived
-    | SendReceived
     | StreamReceived
     | StreamBegun
     | ItemsReceived
     | ItemsTaken
-    | ReplyReceived
     | FailureReceived
     | CancelConfirmed
     | AbandonedEnded
@@ -275,6 +240,50 @@ LinkEvent = (
     | GoodbyeReceived
     | PeerSilent
 )
+
+
+class Messages(Protocol):
+    """Who takes the messages that a link receives; called while the frame is read, so nothing here may wait.
+
+    A message that came takes room in the window of its target until ``Link.consumed``, unless what is called
+    says that the target has no need of that room any more.  When the call is over the message counts as
+    delivered.
+    """
+
+    def called(self, session: int, route: Route, remaining: float, trace: int, payload: bytes) -> bool:
+        """A service of the peer calls one of this node.
+
+        It ends by exactly one of ``Link.reply``, ``Link.fail`` and ``Link.confirm_cancel``.
+
+        Args:
+            session: names the call on this link.
+            route: who calls what.
+            remaining: seconds that are left until the caller's deadline; infinite for none.
+            trace: the number of its call chain.
+            payload: the encoded arguments.
+
+        Returns:
+            Whether the message takes no more room: it was handled, or refused.
+        """
+
+    def sent(self, route: Route, trace: int, payload: bytes) -> bool:
+        """A service of the peer sends a one-way message; arguments and result as in :meth:`called`."""
+
+    def replied(self, session: int, token: Any, payload: bytes) -> None:
+        """A call of this side returned.
+
+        Args:
+            session: the call.
+            token: what ``Link.call`` was given.
+            payload: the encoded result.
+        """
+
+
+class LinkUser(Messages, Protocol):
+    """Who takes all that a link receives."""
+
+    def happened(self, event: LinkEvent) -> None:
+        """Anything but a message."""
 
 
 @attrs.frozen
@@ -306,9 +315,9 @@ class LinkStatistics:
 
     Args:
         pending_bytes: bytes that were handed over and not taken by ``data_to_send``.
-        sent: sends and calls that went onto the wire.
-        acknowledged: how many of them the peer has acknowledged.
-        arrived: sends and calls that came.
+        sent: sends, calls and streams that were handed over.
+        unacknowledged: sends that went onto the wire, and that the peer has not acknowledged.
+        arrived: sends, calls and streams that came.
         calls: calls of this side without an outcome, abandoned ones included.
         serving: calls of the peer without an answer.
         watches: watches of this side.
@@ -319,7 +328,7 @@ class LinkStatistics:
 
     pending_bytes: int
     sent: int
-    acknowledged: int
+    unacknowledged: int
     arrived: int
     calls: int
     serving: int

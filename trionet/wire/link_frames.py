@@ -26,7 +26,7 @@ CHUNK: Final = 64 * 1024
 MAX_HEAD: Final = 1024
 #: Bytes of any frame, its length not counted.
 MAX_FRAME: Final = CHUNK + MAX_HEAD
-#: Bytes of a command's name in UTF-8, and of a trace.
+#: Bytes of a command's name in UTF-8.
 MAX_TEXT: Final = 255
 #: Greatest local id.
 MAX_LOCAL: Final = (1 << 24) - 1
@@ -71,12 +71,12 @@ NUMBER_HEAD: Final = Struct(">IBQ")
 CREDIT_HEAD: Final = Struct(">IBIIQ")
 #: target
 WANT_HEAD: Final = Struct(">IBI")
-#: session, source, target, remaining, length of name, length of trace
-CALL_HEAD: Final = Struct(">IBQIIdBB")
-#: source, target, remaining, length of name, length of trace
-SEND_HEAD: Final = Struct(">IBIIdBB")
-#: session, source, target, items and bytes of the buffer, length of name, length of trace
-STREAM_HEAD: Final = Struct(">IBQIIIIBB")
+#: session, remaining, trace in two halves, length of name; the route follows
+CALL_HEAD: Final = Struct(">IBQdQQB")
+#: trace in two halves, length of name; the route follows
+SEND_HEAD: Final = Struct(">IBQQB")
+#: session, items and bytes of the buffer, trace in two halves, length of name; the route follows
+STREAM_HEAD: Final = Struct(">IBQIIQQB")
 #: session, how many
 ITEMS_HEAD: Final = Struct(">IBQI")
 #: session, items, bytes
@@ -92,14 +92,20 @@ CHUNK_OPEN_HEAD: Final = Struct(">IBBI")
 #: slot; a piece of the payload follows
 CHUNK_HEAD: Final = Struct(">IBB")
 
+#: A route: source, target; the name follows.  It stays the same from one message to the next.
+ROUTE: Final = Struct(">II")
+#: Bits of half a trace, and the lower half.
+HALF: Final = 64
+LOWER_HALF: Final = (1 << HALF) - 1
+
 # The same without length and kind, as the receiver reads them.
 OPEN_BODY: Final = Struct(">IIIIIIBd")
 NUMBER_BODY: Final = Struct(">Q")
 CREDIT_BODY: Final = Struct(">IIQ")
 WANT_BODY: Final = Struct(">I")
-CALL_BODY: Final = Struct(">QIIdBB")
-SEND_BODY: Final = Struct(">IIdBB")
-STREAM_BODY: Final = Struct(">QIIIIBB")
+CALL_BODY: Final = Struct(">QdQQB")
+SEND_BODY: Final = Struct(">QQB")
+STREAM_BODY: Final = Struct(">QIIQQB")
 ITEMS_BODY: Final = Struct(">QI")
 TAKEN_BODY: Final = Struct(">QIQ")
 FAIL_BODY: Final = Struct(">QBB")

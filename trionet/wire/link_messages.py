@@ -29,7 +29,7 @@ class LinkMessages(abc.ABC):
 
     @abc.abstractmethod
     def _happened(self, event: LinkEvent) -> None:
-        """Queue an event that no frame of the peer brought."""
+        """Tell of an event that no frame of the peer brought."""
 
     def call(
         self,
@@ -39,7 +39,7 @@ class LinkMessages(abc.ABC):
         payload: bytes,
         *,
         remaining: float = math.inf,
-        trace: bytes = b"",
+        trace: int = 0,
         token: Any = None,
     ) -> int:
         """Call a service of the peer.
@@ -50,11 +50,11 @@ class LinkMessages(abc.ABC):
             command: the command's name, at most 255 bytes of UTF-8.
             payload: the encoded arguments; not copied.
             remaining: seconds that are left until the caller's deadline; infinite for none.
-            trace: opaque bytes, at most 255.
+            trace: the number of the call chain, at most 128 bits.
             token: comes back with the outcome.
 
         Returns:
-            The session.  It ends by exactly one event: ReplyReceived, FailureReceived, CancelConfirmed,
+            The session.  It ends by exactly one of: ``LinkUser.replied``, FailureReceived, CancelConfirmed,
             AbandonedEnded; or by :meth:`close`.
 
         Raises:
@@ -62,7 +62,7 @@ class LinkMessages(abc.ABC):
             LinkBusy: if too many calls are open.
             MessageTooLarge: if the payload is too large.
             LinkNotOpen: if the link is not open.
-            ValueError: if an id, the name or the trace is out of its range.
+            ValueError: if an id or the name is out of its range.
         """
         return self._sender.call(source, target, command, payload, remaining, trace, token)
 
@@ -75,7 +75,7 @@ class LinkMessages(abc.ABC):
         *,
         items: int,
         size: int,
-        trace: bytes = b"",
+        trace: int = 0,
         token: Any = None,
     ) -> int:
         """Open a stream of a service of the peer; it is a call that brings items before it ends.
@@ -89,7 +89,7 @@ class LinkMessages(abc.ABC):
             payload: the encoded arguments; not copied.
             items: how many items the buffer holds.
             size: bytes of items from which on it gets no more.
-            trace: opaque bytes, at most 255.
+            trace: the number of the call chain, at most 128 bits.
             token: comes back with each event of the stream.
         """
         return self._sender.stream(source, target, command, payload, items, size, trace, token)
@@ -134,18 +134,10 @@ class LinkMessages(abc.ABC):
         self._sender.items(session, self._serving[session], items, payload)
 
     def send(
-        self,
-        source: int,
-        target: int,
-        command: str,
-        payload: bytes,
-        *,
-        remaining: float = math.inf,
-        trace: bytes = b"",
-        token: Any = None,
+        self, source: int, target: int, command: str, payload: bytes, *, trace: int = 0, token: Any = None
     ) -> None:
         """Send a one-way message; arguments and errors as in :meth:`call`, ``token`` is for :meth:`close`."""
-        self._sender.send(source, target, command, payload, remaining, trace, token)
+        self._sender.send(source, target, command, payload, trace, token)
 
     def can_send(self, target: int, size: int) -> bool:
         """Tell whether a message of ``size`` bytes has room; if not, ``CreditAvailable`` follows.
@@ -198,8 +190,12 @@ class LinkMessages(abc.ABC):
             MessageTooLarge: if the payload is too large; the session is still open then.
             LinkNotOpen: if the link is not open.
         """
-        self._sender.check_size(len(payload))
-        self._sender.reply(session, self._served(session), payload)
+        sender = self._sender
+        sender.check_size(len(payload))
+        pair = self._serving.pop(session)
+        if self._outflows:
+            self._outflows.pop(session, None)
+        sender.reply(session, pair, payload)
 
     def fail(self, session: int, code: int, executed: bool | None, payload: bytes = b"") -> None:
         """Answer a call of the peer with an error.
@@ -216,18 +212,16 @@ class LinkMessages(abc.ABC):
             LinkNotOpen: if the link is not open.
         """
         self._sender.check_size(len(payload))
-        self._sender.fail(session, self._served(session), code, executed, payload)
+        pair = self._serving.pop(session)
+        self._outflows.pop(session, None)
+        self._sender.fail(session, pair, code, executed, payload)
 
     def confirm_cancel(self, session: int) -> None:
         """Tell the peer that a call which it cancelled has ended by that; errors as in :meth:`reply`."""
         self._sender.check_size(0)
-        self._sender.confirm(session, self._served(session))
-
-    def _served(self, session: int) -> Pair:
-        """Forget a call of the peer; returns the pair that its answer belongs to."""
-        if self._outflows:
-            self._outflows.pop(session, None)
-        return self._serving.pop(session)
+        pair = self._serving.pop(session)
+        self._outflows.pop(session, None)
+        self._sender.confirm(session, pair)
 
     def watch(self, source: int, target: int, *, token: Any = None) -> int:
         """Watch a service of the peer until ``ExitReceived``, :meth:`unwatch` or :meth:`close`.

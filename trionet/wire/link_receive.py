@@ -1,4 +1,4 @@
-"""The receiving half of a link: frames become events, or a breach.
+"""The receiving half of a link: what frames bring is told to the user, or it is a breach.
 
 Duty: the structure of every frame, and the rules about what a peer may send when: only for sessions and
 watches that are open, only from its own services, never beyond a window or a limit.
@@ -9,6 +9,8 @@ breach.  Which table is in use is the state of the link: before the peer's ``ope
 goodbye instead; then the table of the link's purpose; after the peer's final goodbye nothing.  A reader gets
 the bytes in which the frame lies, where its fields begin and where it ends; for a message that came in chunks
 it also gets the payload.
+
+Of one route there are mostly many messages, so a route that was read once is known by its bytes.
 """
 
 from __future__ import annotations
@@ -22,10 +24,20 @@ from trionet.wire import link_frames as frames
 from trionet.wire.chunks import Assembler, Pair
 from trionet.wire.credit import Credit, ReceiveWindows
 from trionet.wire.errors import ProtocolError
-from trionet.wire.framing import LENGTH_SIZE
+from trionet.wire.framing import LENGTH_SIZE, Spans
 from trionet.wire.hellos import Purpose
-from trionet.wire.link_frames import CALL_BODY, SEND_BODY, LinkSettings, exactly, numbered, tail
-from trionet.wire.link_send import LEFT, LinkSender
+from trionet.wire.link_events import LinkUser, Route
+from trionet.wire.link_frames import (
+    CALL_BODY,
+    HALF,
+    ROUTE,
+    SEND_BODY,
+    LinkSettings,
+    exactly,
+    numbered,
+    tail,
+)
+from trionet.wire.link_send import LEFT, MOST_ROUTES, LinkSender
 from trionet.wire.link_stream_receive import StreamReceiver
 from trionet.wire.link_streams import Outflow
 
@@ -45,6 +57,7 @@ class LinkReceiver(StreamReceiver):
         serving: gets the calls of the peer, each with the pair that its answer belongs to.
         watched: gets the watches of the peer, likewise.
         outflows: gets the accounts of those calls of the peer that are streams.
+        user: is told of what comes.
     """
 
     def __init__(
@@ -55,8 +68,12 @@ class LinkReceiver(StreamReceiver):
         serving: dict[int, Pair],
         watched: dict[int, Pair],
         outflows: dict[int, Outflow],
+        user: LinkUser,
     ) -> None:
-        super().__init__(settings, sender, serving, outflows)
+        super().__init__(settings, sender, serving, outflows, user)
+        self._user = user
+        self._message_size = settings.message_size
+        self._routes: dict[bytes, Route] = {}
         self._outbox = sender.outbox
         self._watched = watched
         self._readers: list[_Reader | None] = [None] * 256
@@ -70,22 +87,25 @@ class LinkReceiver(StreamReceiver):
         self.peer: LinkSettings | None = None
         #: The peer's goodbye, once it came.
         self.goodbye: events.GoodbyeReceived | None = None
-        #: Messages that came, counted as the peer counts them.
+        #: Sends that came, counted as the peer counts them.
         self.arrived: int = 0
+        #: Calls and streams that came.
+        self.opened: int = 0
 
-    def frame(self, data: bytes, start: int, end: int) -> None:
-        """Read one frame.
+    def frames(self, data: bytes, spans: Spans) -> None:
+        """Read frames.
 
         Raises:
-            ProtocolError: if it is malformed, or not allowed now.
+            ProtocolError: if one is malformed, or not allowed now; those before it were read.
         """
-        reader = self._readers[data[start]]
-        if reader is None:
-            raise ProtocolError(f"a frame of kind {data[start]}, which is not allowed now")
-        try:
-            reader(data, start + 1, end, None)
-        except (struct.error, UnicodeDecodeError):
-            raise ProtocolError(f"a malformed frame of kind {data[start]}") from None
+        for start, end in spans:
+            reader = self._readers[data[start]]
+            if reader is None:
+                raise ProtocolError(f"a frame of kind {data[start]}, which is not allowed now")
+            try:
+                reader(data, start + 1, end, None)
+            except struct.error:
+                raise ProtocolError(f"a malformed frame of kind {data[start]}") from None
 
     def _peer_readers(self) -> list[_Reader | None]:
         readers = self._common_readers()
@@ -124,33 +144,54 @@ class LinkReceiver(StreamReceiver):
 
     # --- messages ------------------------------------------------------------------------------------
 
-    def _call(self, data: bytes, start: int, end: int, payload: bytes | None) -> None:
-        session, source, target, remaining, name_size, trace_size = CALL_BODY.unpack_from(data, start)
-        name_at = start + CALL_BODY.size
-        trace_at = name_at + name_size
-        payload_at = trace_at + trace_size
-        if payload is None:
-            payload = tail(data, payload_at, end)
-        elif payload_at != end:
-            raise ProtocolError("a call whose head has the wrong length")
-        self._open_session(session)
-        self._accept(source, target, remaining, name_size, len(payload))
-        self._serving[session] = (target, source)
-        name, trace = data[name_at:trace_at].decode(), data[trace_at:payload_at]
-        self.events.append(events.CallReceived(session, source, target, name, remaining, trace, payload))
-
     def _send(self, data: bytes, start: int, end: int, payload: bytes | None) -> None:
-        source, target, remaining, name_size, trace_size = SEND_BODY.unpack_from(data, start)
-        name_at = start + SEND_BODY.size
-        trace_at = name_at + name_size
-        payload_at = trace_at + trace_size
+        high, low, name_size = SEND_BODY.unpack_from(data, start)
+        route_at = start + SEND_BODY.size
+        payload_at = route_at + ROUTE.size + name_size
         if payload is None:
             payload = tail(data, payload_at, end)
         elif payload_at != end:
             raise ProtocolError("a send whose head has the wrong length")
-        self._accept(source, target, remaining, name_size, len(payload))
-        name, trace = data[name_at:trace_at].decode(), data[trace_at:payload_at]
-        self.events.append(events.SendReceived(source, target, name, remaining, trace, payload))
+        key = data[route_at:payload_at]
+        route = self._routes.get(key) or self._route(key)
+        size = len(payload)
+        self.arrived += 1
+        self._admit(route.target, size)
+        if self._user.sent(route, high << HALF | low, payload):
+            self._take(route.target, size)
+
+    def _call(self, data: bytes, start: int, end: int, payload: bytes | None) -> None:
+        session, remaining, high, low, name_size = CALL_BODY.unpack_from(data, start)
+        route_at = start + CALL_BODY.size
+        payload_at = route_at + ROUTE.size + name_size
+        if payload is None:
+            payload = tail(data, payload_at, end)
+        elif payload_at != end:
+            raise ProtocolError("a call whose head has the wrong length")
+        if not remaining >= 0:
+            raise ProtocolError("a message with a field out of range")
+        key = data[route_at:payload_at]
+        route = self._routes.get(key) or self._route(key)
+        size = len(payload)
+        self._open_session(session)
+        self._admit(route.target, size)
+        self._serving[session] = (route.target, route.source)
+        if self._user.called(session, route, remaining, high << HALF | low, payload):
+            self._take(route.target, size)
+
+    def _route(self, key: bytes) -> Route:
+        """Read a route, and remember it."""
+        source, target = ROUTE.unpack_from(key)
+        try:
+            name = key[ROUTE.size :].decode()
+        except UnicodeDecodeError:
+            raise ProtocolError("a command whose name is no text") from None
+        if (source | target) >> 24 or not name:
+            raise ProtocolError("a message with a field out of range")
+        if len(self._routes) >= MOST_ROUTES:
+            self._routes.clear()
+        self._routes[key] = route = Route(source, target, name)
+        return route
 
     def _open_session(self, session: int) -> None:
         if session in self._serving or not session:
@@ -159,20 +200,24 @@ class LinkReceiver(StreamReceiver):
             raise ProtocolError(f"more than {self._settings.sessions} calls at a time")
         if session > self._last_session:
             self._last_session = session
+        self.opened += 1
 
-    def _accept(self, source: int, target: int, remaining: float, name_size: int, size: int) -> None:
-        if (source | target) >> 24 or not remaining >= 0 or not name_size:
-            raise ProtocolError("a message with a field out of range")
-        if size > self._settings.message_size:
+    def _admit(self, target: int, size: int) -> None:
+        if size > self._message_size:
             raise ProtocolError(f"a message of {size} bytes")
-        self.arrived += 1
         if self.windows.charge(target, size):
             self._sweep()
+
+    def _take(self, target: int, size: int) -> None:
+        """A message needs its room no more."""
+        credit = self.windows.take(target, 1, size)
+        if credit is not None:
+            self.give([credit])
 
     def _payload(self, data: bytes, start: int, end: int, payload: bytes | None) -> None:
         if payload is None:
             payload = self._sized(tail(data, start, end))
-        self.events.append(events.PayloadReceived(payload))
+        self._happened(events.PayloadReceived(payload))
 
     # --- answers to what this side opened ------------------------------------------------------------
 
@@ -182,9 +227,9 @@ class LinkReceiver(StreamReceiver):
             payload = self._sized(tail(data, start + _NUMBER_SIZE, end))
         call = self._sender.ended(session)
         if call.abandoned:
-            self.events.append(events.AbandonedEnded(session, call.token))
+            self._happened(events.AbandonedEnded(session, call.token))
         else:
-            self.events.append(events.ReplyReceived(session, call.token, payload))
+            self._user.replied(session, call.token, payload)
 
     def _fail(self, data: bytes, start: int, end: int, payload: bytes | None) -> None:
         session, code, executed = frames.FAIL_BODY.unpack_from(data, start)
@@ -194,10 +239,10 @@ class LinkReceiver(StreamReceiver):
             payload = self._sized(tail(data, start + frames.FAIL_BODY.size, end))
         call = self._sender.ended(session)
         if call.abandoned:
-            self.events.append(events.AbandonedEnded(session, call.token))
+            self._happened(events.AbandonedEnded(session, call.token))
             return
         known = frames.EXECUTED[executed]
-        self.events.append(events.FailureReceived(session, call.token, code, known, payload))
+        self._happened(events.FailureReceived(session, call.token, code, known, payload))
 
     def _cancelled(self, data: bytes, start: int, end: int, _: bytes | None) -> None:
         session = _number(data, start, end)
@@ -205,9 +250,9 @@ class LinkReceiver(StreamReceiver):
         if not call.cancelled:
             raise ProtocolError(f"session {session} was never cancelled")
         if call.abandoned:
-            self.events.append(events.AbandonedEnded(session, call.token))
+            self._happened(events.AbandonedEnded(session, call.token))
         else:
-            self.events.append(events.CancelConfirmed(session, call.token))
+            self._happened(events.CancelConfirmed(session, call.token))
 
     def _exit(self, data: bytes, start: int, end: int, payload: bytes | None) -> None:
         (watch,) = frames.NUMBER_BODY.unpack_from(data, start)
@@ -215,7 +260,7 @@ class LinkReceiver(StreamReceiver):
             payload = self._sized(tail(data, start + _NUMBER_SIZE, end))
         token = self._sender.exited(watch)
         if token is not LEFT:
-            self.events.append(events.ExitReceived(watch, token, payload))
+            self._happened(events.ExitReceived(watch, token, payload))
 
     def _unwatched(self, data: bytes, start: int, end: int, _: bytes | None) -> None:
         watch = _number(data, start, end)
@@ -227,7 +272,7 @@ class LinkReceiver(StreamReceiver):
     def _cancel(self, data: bytes, start: int, end: int, _: bytes | None) -> None:
         session = _number(data, start, end)
         if session in self._serving:
-            self.events.append(events.CancelReceived(session))
+            self._happened(events.CancelReceived(session))
         elif session > self._last_session:
             raise ProtocolError(f"session {session} was cancelled, which never was")
 
@@ -239,7 +284,7 @@ class LinkReceiver(StreamReceiver):
             raise ProtocolError(f"more than {self._settings.watches} watches at a time")
         self._last_watch = watch
         self._watched[watch] = (target, source)
-        self.events.append(events.WatchReceived(watch, source, target))
+        self._happened(events.WatchReceived(watch, source, target))
 
     def _unwatch(self, data: bytes, start: int, end: int, _: bytes | None) -> None:
         watch = _number(data, start, end)
@@ -247,7 +292,7 @@ class LinkReceiver(StreamReceiver):
             raise ProtocolError(f"watch {watch} was left, which never was")
         if self._watched.pop(watch, None) is not None:
             self._outbox.end(numbered(frames.UNWATCHED, watch))
-            self.events.append(events.UnwatchReceived(watch))
+            self._happened(events.UnwatchReceived(watch))
 
     # --- the link itself -----------------------------------------------------------------------------
 
@@ -255,7 +300,7 @@ class LinkReceiver(StreamReceiver):
         self.peer = frames.decode_settings(data, start, end)
         self._readers = self._next_readers
         self._sender.open(self.peer)
-        self.events.append(events.Opened(self.peer))
+        self._happened(events.Opened(self.peer))
 
     def _heartbeat(self, data: bytes, start: int, end: int, _: bytes | None) -> None:
         if start != end:
@@ -268,8 +313,11 @@ class LinkReceiver(StreamReceiver):
             raise ProtocolError("a malformed goodbye")
         if final:
             self._readers = [None] * 256
-        self.goodbye = events.GoodbyeReceived(reason.decode(), bool(final))
-        self.events.append(self.goodbye)
+        try:
+            self.goodbye = events.GoodbyeReceived(reason.decode(), bool(final))
+        except UnicodeDecodeError:
+            raise ProtocolError("a goodbye that is no text") from None
+        self._happened(self.goodbye)
 
     def _ack(self, data: bytes, start: int, end: int, _: bytes | None) -> None:
         self._outbox.acknowledge(_number(data, start, end))
@@ -277,7 +325,7 @@ class LinkReceiver(StreamReceiver):
     def _credit(self, data: bytes, start: int, end: int, _: bytes | None) -> None:
         target, messages, size = exactly(frames.CREDIT_BODY, data, start, end)
         if self._sender.credited(target, messages, size):
-            self.events.append(events.CreditAvailable(target))
+            self._happened(events.CreditAvailable(target))
 
     def _want(self, data: bytes, start: int, end: int, _: bytes | None) -> None:
         (target,) = exactly(frames.WANT_BODY, data, start, end)

@@ -6,9 +6,9 @@ May import: the standard library, attrs, the other modules of links in trionet.w
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final, NoReturn
 
-from trionet.wire.chunks import ANSWER, END, UNCOUNTED, Pair, QueuedMessage
+from trionet.wire.chunks import ANSWER, END, UNCOUNTED, Pair
 from trionet.wire.credit import SendWindows
 from trionet.wire.errors import ProtocolError
 from trionet.wire.framing import LENGTH_SIZE
@@ -24,12 +24,15 @@ from trionet.wire.link_frames import (
     EXIT,
     FAIL,
     FAIL_HEAD,
+    HALF,
     ITEMS,
     ITEMS_HEAD,
+    LOWER_HALF,
     MAX_TEXT,
     NUMBER_HEAD,
     PAYLOAD,
     REPLY,
+    ROUTE,
     SEND,
     SEND_HEAD,
     STREAM,
@@ -45,8 +48,10 @@ from trionet.wire.link_frames import (
     numbered,
 )
 from trionet.wire.link_streams import Inflow
-from trionet.wire.outbox import Outbox
+from trionet.wire.outbox import OpenCall, Outbox
 
+#: Routes that each end of a link remembers, at most.
+MOST_ROUTES: Final = 1024
 _NODE: Pair = (0, 0)
 _CALL_SIZE = CALL_HEAD.size - LENGTH_SIZE
 _SEND_SIZE = SEND_HEAD.size - LENGTH_SIZE
@@ -54,26 +59,21 @@ _STREAM_SIZE = STREAM_HEAD.size - LENGTH_SIZE
 _FAIL_SIZE = FAIL_HEAD.size - LENGTH_SIZE
 
 
-class OpenCall:
-    """A call of this side that has no outcome yet."""
-
-    __slots__ = ("abandoned", "cancelled", "inflow", "message", "size", "target", "token")
-
-    def __init__(self, token: Any, target: int, size: int) -> None:
-        self.token: Any = token
-        self.target: int = target
-        self.size: int = size
-        self.message: QueuedMessage | None = None
-        self.cancelled: bool = False
-        self.abandoned: bool = False
-        #: The account of its items, if it is a stream.
-        self.inflow: Inflow | None = None
-
-
 class LinkSender:
     """The sending half; everything raises LinkNotOpen before :meth:`open` and after :meth:`close`."""
 
-    __slots__ = ("_next_session", "_next_watch", "_peer", "_windows", "calls", "leaving", "outbox", "watches")
+    __slots__ = (
+        "_next_session",
+        "_next_watch",
+        "_peer",
+        "_routes",
+        "_sends",
+        "_windows",
+        "calls",
+        "leaving",
+        "outbox",
+        "watches",
+    )
 
     def __init__(self) -> None:
         self.outbox: Outbox = Outbox()
@@ -81,6 +81,9 @@ class LinkSender:
         self._windows = SendWindows(1, 1)
         self._next_session = 0
         self._next_watch = 0
+        self._sends = 0
+        #: Routes as they are written, of the messages that were sent last.
+        self._routes: dict[tuple[int, int, str], bytes] = {}
         #: Calls without an outcome, by session.
         self.calls: dict[int, OpenCall] = {}
         #: Tokens of watches, by number.
@@ -98,31 +101,29 @@ class LinkSender:
         """Send no more."""
         self._peer = None
 
+    @property
+    def handed_over(self) -> int:
+        """Sends, calls and streams that were ever taken."""
+        return self._sends + self._next_session
+
     # --- messages ------------------------------------------------------------------------------------
 
     def call(
-        self,
-        source: int,
-        target: int,
-        command: str,
-        payload: bytes,
-        remaining: float,
-        trace: bytes,
-        token: Any,
+        self, source: int, target: int, command: str, payload: bytes, remaining: float, trace: int, token: Any
     ) -> int:
         """Open a call; see ``Link.call``."""
-        name = _check(source, target, command, trace)
-        size = len(payload)
-        peer = self._settings()
-        if len(self.calls) >= peer.sessions:
-            raise LinkBusy(f"{len(self.calls)} calls are open, as many as the peer allows")
-        self._admit(peer, target, size)
-        self._next_session = session = self._next_session + 1
-        length = _CALL_SIZE + len(name) + len(trace) + size
-        left = remaining if remaining > 0 else 0.0
-        head = CALL_HEAD.pack(length, CALL, session, source, target, left, len(name), len(trace))
-        self.calls[session] = call = OpenCall(token, target, size)
-        call.message = self.outbox.push((source, target), head + name + trace, payload, call)
+        route = self._routes.get((source, target, command)) or self._route(source, target, command)
+        session, call = self._open_call(target, len(payload), token)
+        head = CALL_HEAD.pack(
+            _CALL_SIZE + len(route) + len(payload),
+            CALL,
+            session,
+            remaining if remaining > 0 else 0.0,
+            trace >> HALF,
+            trace & LOWER_HALF,
+            len(route) - ROUTE.size,
+        )
+        self.outbox.push((source, target), head + route, payload, call)
         return session
 
     def stream(
@@ -133,41 +134,62 @@ class LinkSender:
         payload: bytes,
         items: int,
         size: int,
-        trace: bytes,
+        trace: int,
         token: Any,
     ) -> int:
         """Open a stream; see ``Link.stream``."""
-        name = _check(source, target, command, trace)
+        route = self._routes.get((source, target, command)) or self._route(source, target, command)
+        session, call = self._open_call(target, len(payload), token)
+        call.inflow = Inflow(items, size)
+        head = STREAM_HEAD.pack(
+            _STREAM_SIZE + len(route) + len(payload),
+            STREAM,
+            session,
+            items,
+            size,
+            trace >> HALF,
+            trace & LOWER_HALF,
+            len(route) - ROUTE.size,
+        )
+        self.outbox.push((source, target), head + route, payload, call)
+        return session
+
+    def _open_call(self, target: int, size: int, token: Any) -> tuple[int, OpenCall]:
         peer = self._settings()
         if len(self.calls) >= peer.sessions:
             raise LinkBusy(f"{len(self.calls)} calls are open, as many as the peer allows")
-        self._admit(peer, target, len(payload))
+        if size > peer.message_size:
+            self._too_large(size)
+        if not self._windows.charge(target, size):
+            self._no_room(target, size)
         self._next_session = session = self._next_session + 1
-        length = _STREAM_SIZE + len(name) + len(trace) + len(payload)
-        head = STREAM_HEAD.pack(length, STREAM, session, source, target, items, size, len(name), len(trace))
-        self.calls[session] = call = OpenCall(token, target, len(payload))
-        call.inflow = Inflow(items, size)
-        call.message = self.outbox.push((source, target), head + name + trace, payload, call)
-        return session
+        self.calls[session] = call = OpenCall(token, target, size)
+        return session, call
 
-    def send(
-        self,
-        source: int,
-        target: int,
-        command: str,
-        payload: bytes,
-        remaining: float,
-        trace: bytes,
-        token: Any,
-    ) -> None:
+    def send(self, source: int, target: int, command: str, payload: bytes, trace: int, token: Any) -> None:
         """Send a one-way message; see ``Link.send``."""
-        name = _check(source, target, command, trace)
+        route = self._routes.get((source, target, command)) or self._route(source, target, command)
         size = len(payload)
-        self._admit(self._settings(), target, size)
-        length = _SEND_SIZE + len(name) + len(trace) + size
-        left = remaining if remaining > 0 else 0.0
-        head = SEND_HEAD.pack(length, SEND, source, target, left, len(name), len(trace))
-        self.outbox.push((source, target), head + name + trace, payload, token)
+        peer = self._peer
+        if peer is None or size > peer.message_size:
+            self._too_large(size)
+        if not self._windows.charge(target, size):
+            self._no_room(target, size)
+        length = _SEND_SIZE + len(route) + size
+        high, low = trace >> HALF, trace & LOWER_HALF
+        head = SEND_HEAD.pack(length, SEND, high, low, len(route) - ROUTE.size)
+        self._sends += 1
+        self.outbox.send((source, target), head, route, payload, token)
+
+    def _route(self, source: int, target: int, command: str) -> bytes:
+        """Write a route, and remember it."""
+        name = command.encode()
+        if not 0 < len(name) <= MAX_TEXT or (source | target) >> 24:
+            raise ValueError(f"{command[:40]!r} from {source} to {target}: a name or local id out of range")
+        if len(self._routes) >= MOST_ROUTES:
+            self._routes.clear()
+        self._routes[source, target, command] = route = ROUTE.pack(source, target) + name
+        return route
 
     def has_room(self, target: int, size: int) -> bool:
         """Tell whether a message may go now; if not, ``CreditAvailable`` follows once it may."""
@@ -187,7 +209,7 @@ class LinkSender:
             self.outbox.control(numbered(CANCEL, session))
             return True
         del self.calls[session]
-        settle(self.outbox.take_back(call.message))
+        self.outbox.take_back(call.message)
         call.message = None
         return False
 
@@ -234,10 +256,10 @@ class LinkSender:
         self.outbox.push(pair, numbered(EXIT, watch, len(payload)), payload, END)
 
     def check_size(self, size: int) -> None:
-        """Raise MessageTooLarge if the peer does not take a payload of that size."""
-        peer = self._settings()
-        if size > peer.message_size:
-            raise MessageTooLarge(f"{size} bytes, the peer takes {peer.message_size}")
+        """Refuse a payload that cannot be sent; see ``Link.check_size``."""
+        peer = self._peer
+        if peer is None or size > peer.message_size:
+            self._too_large(size)
 
     # --- the rest ------------------------------------------------------------------------------------
 
@@ -293,17 +315,18 @@ class LinkSender:
         self.leaving.discard(watch)
         return LEFT
 
+    def _too_large(self, size: int) -> NoReturn:
+        peer = self._settings()
+        raise MessageTooLarge(f"{size} bytes, the peer takes {peer.message_size}")
+
     def _settings(self) -> LinkSettings:
         if self._peer is None:
             raise LinkNotOpen("the link is not open")
         return self._peer
 
-    def _admit(self, peer: LinkSettings, target: int, size: int) -> None:
-        if size > peer.message_size:
-            raise MessageTooLarge(f"{size} bytes, the peer takes {peer.message_size}")
-        if not self._windows.charge(target, size):
-            self._want(target, size)
-            raise WindowFull(f"the window of service {target} has no room for {size} bytes")
+    def _no_room(self, target: int, size: int) -> NoReturn:
+        self._want(target, size)
+        raise WindowFull(f"the window of service {target} has no room for {size} bytes")
 
     def _want(self, target: int, size: int) -> None:
         if self._windows.refuse(target, size):
@@ -313,19 +336,3 @@ class LinkSender:
 #: Stands for the token of a watch that this side had left before it ended.
 LEFT = object()
 _GONE = object()
-
-
-def settle(entries: list[Any]) -> None:
-    """Note that messages are wholly on the wire, so that their calls cannot be taken back any more."""
-    for entry in entries:
-        if type(entry) is OpenCall:
-            entry.message = None
-
-
-def _check(source: int, target: int, command: str, trace: bytes) -> bytes:
-    name = command.encode()
-    if not 0 < len(name) <= MAX_TEXT or len(trace) > MAX_TEXT or (source | target) >> 24:
-        raise ValueError(
-            f"{command[:40]!r} from {source} to {target}: a name, trace or local id out of range"
-        )
-    return name

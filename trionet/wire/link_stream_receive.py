@@ -13,9 +13,11 @@ from trionet.wire import link_events as events
 from trionet.wire import link_frames as frames
 from trionet.wire.chunks import Pair
 from trionet.wire.errors import ProtocolError
-from trionet.wire.link_frames import STREAM_BODY, LinkSettings, exactly, tail
-from trionet.wire.link_send import LinkSender, OpenCall
+from trionet.wire.link_events import LinkUser, Route
+from trionet.wire.link_frames import HALF, ROUTE, STREAM_BODY, LinkSettings, exactly, tail
+from trionet.wire.link_send import LinkSender
 from trionet.wire.link_streams import Inflow, Outflow
+from trionet.wire.outbox import OpenCall
 
 
 class StreamReceiver(abc.ABC):
@@ -27,21 +29,26 @@ class StreamReceiver(abc.ABC):
         sender: LinkSender,
         serving: dict[int, Pair],
         outflows: dict[int, Outflow],
+        user: LinkUser,
     ) -> None:
         self._settings = settings
         self._sender = sender
         self._serving = serving
         self._outflows = outflows
         self._last_session = 0
-        self.events: list[events.LinkEvent] = []
+        self._happened = user.happened
 
     @abc.abstractmethod
     def _open_session(self, session: int) -> None:
         """Check the number of a call that the peer opens."""
 
     @abc.abstractmethod
-    def _accept(self, source: int, target: int, remaining: float, name_size: int, size: int) -> None:
-        """Check a message, and charge it to the window of its target."""
+    def _route(self, key: bytes) -> Route:
+        """Read the route of a message."""
+
+    @abc.abstractmethod
+    def _admit(self, target: int, size: int) -> None:
+        """Count a message, and charge it to the window of its target."""
 
     @abc.abstractmethod
     def _check_reading(self) -> None:
@@ -55,29 +62,28 @@ class StreamReceiver(abc.ABC):
     # --- what the peer opened ------------------------------------------------------------------------
 
     def _stream(self, data: bytes, start: int, end: int, payload: bytes | None) -> None:
-        session, source, target, items, size, name_size, trace_size = STREAM_BODY.unpack_from(data, start)
-        name_at = start + STREAM_BODY.size
-        trace_at = name_at + name_size
-        payload_at = trace_at + trace_size
+        session, items, size, high, low, name_size = STREAM_BODY.unpack_from(data, start)
+        route_at = start + STREAM_BODY.size
+        payload_at = route_at + ROUTE.size + name_size
         if payload is None:
             payload = tail(data, payload_at, end)
         elif payload_at != end:
             raise ProtocolError("a stream whose head has the wrong length")
         if not (items and size):
             raise ProtocolError("a stream without a buffer")
+        route = self._route(data[route_at:payload_at])
         self._open_session(session)
-        self._accept(source, target, 0.0, name_size, len(payload))
-        self._serving[session] = (target, source)
+        self._admit(route.target, len(payload))
+        self._serving[session] = (route.target, route.source)
         self._outflows[session] = outflow = Outflow(items, size)
-        name, trace = data[name_at:trace_at].decode(), data[trace_at:payload_at]
-        self.events.append(events.StreamReceived(session, source, target, name, trace, payload, outflow))
+        self._happened(events.StreamReceived(session, route, high << HALF | low, payload, outflow))
 
     def _taken(self, data: bytes, start: int, end: int, _: bytes | None) -> None:
         session, items, size = exactly(frames.TAKEN_BODY, data, start, end)
         outflow = self._outflows.get(session)
         if outflow is not None:
             outflow.credit(items, size)
-            self.events.append(events.ItemsTaken(session))
+            self._happened(events.ItemsTaken(session))
         elif session in self._serving or session > self._last_session:
             raise ProtocolError(f"items taken of session {session}, which is no stream")
 
@@ -90,7 +96,7 @@ class StreamReceiver(abc.ABC):
             raise ProtocolError(f"the stream of session {session} began twice")
         inflow.has_begun = True
         if not call.abandoned:
-            self.events.append(events.StreamBegun(session, call.token))
+            self._happened(events.StreamBegun(session, call.token))
 
     def _items(self, data: bytes, start: int, end: int, payload: bytes | None) -> None:
         session, items = frames.ITEMS_BODY.unpack_from(data, start)
@@ -103,7 +109,7 @@ class StreamReceiver(abc.ABC):
         inflow.has_begun = True
         self._check_reading()
         if not call.abandoned:
-            self.events.append(events.ItemsReceived(session, call.token, items, payload))
+            self._happened(events.ItemsReceived(session, call.token, items, payload))
 
     def _open_stream(self, session: int) -> tuple[OpenCall, Inflow]:
         call = self._sender.calls.get(session)

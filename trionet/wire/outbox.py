@@ -1,14 +1,15 @@
 """What a link has to send, and what it has sent and not heard of again (C5).
 
 Duty: the queue in front of the socket, the lanes beside it, and the account of acknowledgements.
-May import: the standard library, trionet.wire.errors, chunks and link_frames.
+May import: the standard library, trionet.wire.errors, chunks, link_frames and link_streams.
 
 Theory of operation.  What is not held up goes into one list, which a flush joins.  A flush first takes that
 list, so that control frames and small messages pass, then chunks of large messages up to a budget.
-*Counted* messages (sends and calls) are acknowledged by their number, in the order of their ends on the
-wire; the receiver counts in the same order, so no number is ever sent along.  Each counted message is in
-exactly one of these places: a lane, the list or sent and not acknowledged.  That tells at the end of a
-link what was certainly not delivered and what has an unknown fate.
+Sends are *counted*: they are acknowledged by their number, in the order of their ends on the wire; the
+receiver counts in the same order, so no number is ever sent along.  Each counted message is in exactly one of
+these places: a lane, the list or sent and not acknowledged.  That tells at the end of a link what was
+certainly not delivered and what has an unknown fate.  A call has an end of its own: it is only noted
+whether it has left.
 """
 
 from __future__ import annotations
@@ -20,9 +21,33 @@ from typing import Any, Final
 from trionet.wire.chunks import ANSWER, END, UNCOUNTED, Buffers, Lanes, Pair, QueuedMessage
 from trionet.wire.errors import ProtocolError
 from trionet.wire.link_frames import CHUNK
+from trionet.wire.link_streams import Inflow
 
 #: Bytes of chunks in one flush; more would make small messages wait longer behind them.
 CHUNK_BUDGET: Final = 2 * CHUNK
+
+
+class OpenCall:
+    """A call of this side that has no outcome yet.
+
+    Args:
+        token: what the user wants to get with its end.
+        target: local id of the service that is called.
+        size: bytes of its payload.
+    """
+
+    __slots__ = ("abandoned", "cancelled", "inflow", "message", "size", "target", "token")
+
+    def __init__(self, token: Any, target: int, size: int) -> None:
+        self.token: Any = token
+        self.target: int = target
+        self.size: int = size
+        #: Where it waits in a lane; then it can be taken back.
+        self.message: QueuedMessage | None = None
+        self.cancelled: bool = False
+        self.abandoned: bool = False
+        #: The account of its items, if it is a stream.
+        self.inflow: Inflow | None = None
 
 
 class Outbox:
@@ -30,8 +55,8 @@ class Outbox:
 
     __slots__ = (
         "_acknowledged",
-        "_bytes",
         "_flushed",
+        "_fresh",
         "_inflight",
         "_out",
         "_queued_answers",
@@ -40,12 +65,15 @@ class Outbox:
         "control_bytes",
         "ends",
         "lanes",
+        "queued",
     )
 
     def __init__(self) -> None:
         self._out: Buffers = []
-        self._bytes = 0
+        #: The bytes of the list: what a small message waits for.
+        self.queued: int = 0
         self._inflight: deque[Any] = deque()
+        self._fresh: list[OpenCall] = []
         self._acknowledged = 0
         self._flushed = 0
         self._queued_answers = 0
@@ -61,27 +89,17 @@ class Outbox:
     @property
     def pending(self) -> int:
         """Bytes that were handed over and not flushed yet."""
-        return self._bytes + self.lanes.pending
+        return self.queued + self.lanes.pending
 
     @property
-    def queued(self) -> int:
-        """The same without what is in lanes."""
-        return self._bytes
-
-    @property
-    def counted(self) -> int:
-        """Messages that were ever put into the list, counted ones only."""
-        return self._acknowledged + len(self._inflight)
-
-    @property
-    def acknowledged(self) -> int:
-        """Messages that the peer acknowledged."""
-        return self._acknowledged
+    def unacknowledged(self) -> int:
+        """Counted messages that are on the wire and were not acknowledged."""
+        return self._flushed - self._acknowledged
 
     def control(self, frame: bytes) -> None:
         """Queue a whole frame that nothing holds up."""
         self._out.append(frame)
-        self._bytes += len(frame)
+        self.queued += len(frame)
         self.control_bytes += len(frame)
 
     def end(self, frame: bytes) -> None:
@@ -90,61 +108,76 @@ class Outbox:
         self.ends += 1
         self._queued_ends += 1
 
-    def push(self, pair: Pair, head: bytes, payload: bytes, entry: Any) -> QueuedMessage | None:
+    def send(self, pair: Pair, head: bytes, route: bytes, payload: bytes, token: Any) -> None:
+        """Queue a send; arguments as in :meth:`push`."""
+        size = len(payload)
+        if size > CHUNK or self.lanes.by_pair:
+            self.push(pair, head + route, payload, token)
+            return
+        self._out += (head, route, payload)
+        self.queued += len(head) + len(route) + size
+        self._inflight.append(token)
+
+    def push(self, pair: Pair, head: bytes, payload: bytes, entry: Any) -> None:
         """Queue a message behind whatever the same pair has queued.
 
         Args:
             pair: who sends it to whom.
             head: its head, length included.
             payload: its payload.
-            entry: what :meth:`fates` shall tell of it, or ANSWER, END or UNCOUNTED.
-
-        Returns:
-            The message where it had to queue in a lane, so that it can be taken back.
+            entry: a call, which then knows whether it can be taken back; ANSWER, END or UNCOUNTED; or what
+                :meth:`fates` shall tell of a send.
         """
         size = len(payload)
+        if size > CHUNK or pair in self.lanes.by_pair:
+            self._push_to_lane(QueuedMessage(pair, head, payload, entry))
+            return
+        self._out += (head, payload)
+        self.queued += len(head) + size
+        if entry is ANSWER:
+            self.answers += 1
+            self._queued_answers += 1
+        elif type(entry) is OpenCall:
+            self._fresh.append(entry)
+        elif entry is END:
+            self.ends += 1
+            self._queued_ends += 1
+        elif entry is not UNCOUNTED:
+            self._inflight.append(entry)
+
+    def _push_to_lane(self, message: QueuedMessage) -> None:
+        entry = message.entry
         if entry is ANSWER:
             self.answers += 1
         elif entry is END:
             self.ends += 1
-        if size > CHUNK or pair in self.lanes.by_pair:
-            message = QueuedMessage(pair, head, payload, entry)
-            self.lanes.add(message)
-            return message
-        self._out += (head, payload)
-        self._bytes += len(head) + size
-        if entry is ANSWER:
-            self._queued_answers += 1
-        elif entry is END:
-            self._queued_ends += 1
-        elif entry is not UNCOUNTED:
-            self._inflight.append(entry)
-        return None
+        elif type(entry) is OpenCall:
+            entry.message = message
+        self.lanes.add(message)
 
-    def take_back(self, message: QueuedMessage) -> list[Any]:
-        """Take a message out of its lane; returns the entries that left the lane behind it."""
+    def take_back(self, message: QueuedMessage) -> None:
+        """Take a message out of its lane, and let go what waited behind it."""
         before = len(self._out)
         done = self.lanes.remove(message, self._out)
-        self._bytes += sum(map(len, islice(self._out, before, None)))
+        self.queued += sum(map(len, islice(self._out, before, None)))
         self._left_lanes(done)
-        return done
 
-    def flush(self) -> tuple[bytes, list[Any]]:
-        """Take what is to be sent now.
-
-        Returns:
-            The bytes, and the entries of messages that left their lanes by it.
-        """
-        out, self._out, self._bytes, self.control_bytes = self._out, [], 0, 0
-        self.answers -= self._queued_answers
-        self.ends -= self._queued_ends
-        self._queued_answers = self._queued_ends = 0
-        done: list[Any] = []
+    def flush(self) -> bytes:
+        """Take what is to be sent now."""
+        out, self._out, self.queued, self.control_bytes = self._out, [], 0, 0
+        if self._fresh:
+            self._fresh = []
+        if self._queued_answers:
+            self.answers -= self._queued_answers
+            self._queued_answers = 0
+        if self._queued_ends:
+            self.ends -= self._queued_ends
+            self._queued_ends = 0
         if self.lanes.by_pair:
-            done = self.lanes.pump(out, CHUNK_BUDGET)
-            self._left_lanes(done)
+            self._left_lanes(self.lanes.pump(out, CHUNK_BUDGET))
+            self._fresh = []
         self._flushed = self._acknowledged + len(self._inflight)
-        return b"".join(out), done
+        return b"".join(out)
 
     def _left_lanes(self, entries: list[Any]) -> None:
         for entry in entries:
@@ -152,6 +185,9 @@ class Outbox:
                 self.answers -= 1
             elif entry is END:
                 self.ends -= 1
+            elif type(entry) is OpenCall:
+                entry.message = None
+                self._fresh.append(entry)
             elif entry is not UNCOUNTED:
                 self._inflight.append(entry)
 
@@ -169,18 +205,23 @@ class Outbox:
         self._acknowledged = count
 
     def fates(self) -> tuple[list[Any], list[Any]]:
-        """Return the entries of unknown fate, and those that were certainly not delivered."""
-        flushed = self._flushed - self._acknowledged
-        unknown = list(islice(self._inflight, flushed))
-        unsent = list(islice(self._inflight, flushed, None))
-        unsent += (entry for entry in self.lanes.entries() if not _is_mark(entry))
+        """Return the tokens of sends of unknown fate, and of those that were certainly not delivered."""
+        unknown = list(islice(self._inflight, self.unacknowledged))
+        unsent = list(islice(self._inflight, self.unacknowledged, None))
+        unsent += (entry for entry in self.lanes.entries() if _is_counted(entry))
         return unknown, unsent
+
+    def unsent_calls(self) -> set[int]:
+        """Return the object ids of calls that were certainly not delivered."""
+        waiting = (entry for entry in self.lanes.entries() if type(entry) is OpenCall)
+        return {id(call) for call in (*self._fresh, *waiting)}
 
     def clear(self) -> None:
         """Forget everything."""
         self._out.clear()
         self._inflight.clear()
-        self._bytes = 0
+        self._fresh.clear()
+        self.queued = 0
         self.lanes.clear()
 
     def __bool__(self) -> bool:
@@ -188,6 +229,6 @@ class Outbox:
         return bool(self._out or self.lanes.by_pair)
 
 
-def _is_mark(entry: Any) -> bool:
-    """Tell whether an entry stands for something that is not counted."""
-    return entry is ANSWER or entry is END or entry is UNCOUNTED
+def _is_counted(entry: Any) -> bool:
+    """Tell whether an entry stands for a send."""
+    return not (entry is ANSWER or entry is END or entry is UNCOUNTED or type(entry) is OpenCall)

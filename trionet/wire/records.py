@@ -18,7 +18,7 @@ from struct import Struct
 from typing import Final
 
 from trionet.wire.errors import ProtocolError
-from trionet.wire.framing import LENGTH, Consumer, FrameBuffer
+from trionet.wire.framing import LENGTH, Consumer, FrameBuffer, Spans
 
 #: Bytes of a key.
 KEY_SIZE: Final = 32
@@ -92,11 +92,11 @@ class RecordOpener:
         return len(self._buffer)
 
     def feed(self, data: bytes, consume: Consumer) -> None:
-        """Take bytes that arrived and hand on each frame that is whole and authentic.
+        """Take bytes that arrived and hand on the frames that are whole and authentic.
 
         Args:
             data: the bytes, however the stream was split.
-            consume: called once a frame, in order.
+            consume: called with one or more frames, in order.
 
         Raises:
             ProtocolError: if a tag is wrong, or a length is zero or above its limit.
@@ -104,12 +104,13 @@ class RecordOpener:
         self._consume = consume
         self._buffer.feed(data, self._open)
 
-    def _open(self, data: bytes, start: int, end: int) -> None:
-        payload = data[start : end - TAG_SIZE]
-        if not hmac.compare_digest(self._tagger.next(payload), data[end - TAG_SIZE : end]):
-            raise ProtocolError("a record whose tag is wrong")
-        self._frames.feed(payload, self._consume)
+    def _open(self, data: bytes, spans: Spans) -> None:
+        for start, end in spans:
+            payload = data[start : end - TAG_SIZE]
+            if not hmac.compare_digest(self._tagger.next(payload), data[end - TAG_SIZE : end]):
+                raise ProtocolError("a record whose tag is wrong")
+            self._frames.feed(payload, self._consume)
 
 
-def _nothing(_data: bytes, _start: int, _end: int) -> None:
+def _nothing(_data: bytes, _spans: Spans) -> None:
     """Stand in for a consumer until the first bytes arrive."""
