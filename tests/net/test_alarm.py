@@ -18,7 +18,7 @@ from trionet.net.alarm import Alarm, shared_alarm
 from trionet.net.fence import Fence
 from trionet.testing import open_cluster
 
-TAKEN = "SIGALRM has a handler"
+TAKEN = "SIGALRM has a handler or is ignored"
 OTHER_USE = "the timer of SIGALRM has another use"
 #: Seconds, so long that no alarm of these tests ever goes off.
 LONG = 1000.0

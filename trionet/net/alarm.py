@@ -36,7 +36,7 @@ class Alarm:
         if not hasattr(signal, "SIGALRM"):
             return "this system has no SIGALRM"
         if signal.getsignal(signal.SIGALRM) is not signal.SIG_DFL:
-            return "SIGALRM has a handler"
+            return "SIGALRM has a handler or is ignored"
         if not self._is_own() and signal.getitimer(signal.ITIMER_REAL)[0] > 0:
             return "the timer of SIGALRM has another use"
         return None
