@@ -36,7 +36,7 @@ def message_path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     """The path that messages take."""
     path = str(getattr(request, "param", "direct"))
     if path == "queued":
-        monkeypatch.setattr(Actor, "is_idle", lambda _: False)
+        monkeypatch.setattr(Actor, "may_begin", lambda *_: False)
     elif path == "observed":
         monkeypatch.setattr(TraceConfig, "records", True)
         monkeypatch.setattr(messaging, "trace_ids", lambda _, random: trace_ids(1, random))

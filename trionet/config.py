@@ -199,8 +199,8 @@ class NodeConfig:
         dead_letter_log_rate: dead letters that are logged, a second; the others are only counted.
         launch: the service classes that other nodes and the console may start on this one, as
             ``package.module:Class``, where ``*`` stands for any text.
-        direct_calls: whether a call to an idle service may be handled in the caller's own task: always for
-            commands that are plain functions, and for coroutines that declare ``inline=True``.
+        direct_calls: whether a message to an idle service may be handled before its sender goes on: to the
+            end by a plain function, up to its first wait by a coroutine.
         profile: whether the node measures each command of each class of services.
         trace: what it records of call chains.
         app: the user's own settings: the table ``[app]`` of the configuration, deeply read-only.

@@ -37,6 +37,7 @@ PART_WEIGHT: Final = 56
 #: Steps that the path to something refused may have in an error text.
 MOST_STEPS: Final = 100
 _SMALL_INT: Final = 1 << 62
+_LEAST_INT: Final = -_SMALL_INT
 _SMALL_TEXT: Final = 1024
 _FEW: Final = 8
 _TEXTS: Final = frozenset({str, bytes})
@@ -220,7 +221,7 @@ class _Snapshot:
         return item
 
     def copy_integer(self, item: int) -> int:
-        if not -_SMALL_INT < item < _SMALL_INT:
+        if not _LEAST_INT < item < _SMALL_INT:
             bits = item.bit_length()
             if bits > MAX_INT_BITS:
                 raise _Refused(f"int of {bits} bits, more than {MAX_INT_BITS}")
@@ -433,7 +434,7 @@ def is_plain(item: Any) -> bool:
     """Tell at once that a value needs no copy: a scalar that is small and never changes."""
     kind = type(item)
     if kind is int:
-        return bool(-_SMALL_INT < item < _SMALL_INT)
+        return bool(_LEAST_INT < item < _SMALL_INT)
     if kind is str:
         return bool(len(item) < _SMALL_TEXT and item.isascii())
     if kind is bytes:
@@ -443,6 +444,20 @@ def is_plain(item: Any) -> bool:
 
 #: Nothing for the receiver to check.
 NO_CHECKS: Final[tuple[object, ...]] = ()
+
+
+def are_plain(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Tell at once that the arguments of a message need no copy; as :func:`is_plain` for each."""
+    if kwargs or len(args) > _FEW:
+        return False
+    for item in args:
+        kind = type(item)
+        if kind is int:
+            if not _LEAST_INT < item < _SMALL_INT:
+                return False
+        elif kind not in _ATOMS and not is_plain(item):
+            return False
+    return True
 
 
 def snapshot_arguments(
@@ -456,12 +471,8 @@ def snapshot_arguments(
     Raises:
         BadMessage: as :func:`snapshot` does.
     """
-    if not kwargs and len(args) <= _FEW:
-        for item in args:
-            if not (type(item) in _ATOMS or is_plain(item)):
-                break
-        else:
-            return args, kwargs, NO_CHECKS
+    if are_plain(args, kwargs):
+        return args, kwargs, NO_CHECKS
     walk = _Snapshot(limits, resolve)
     copied = walk.whole(args, "args")
     return copied, walk.whole(kwargs, "kwargs") if kwargs else kwargs, walk.checks

@@ -9,10 +9,9 @@ then, and :meth:`History.check` looks at the whole when all is over.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Awaitable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from math import inf
-from typing import Any
 
 import attrs
 import pytest
@@ -33,7 +32,8 @@ from trionet import (
 )
 from trionet.kernel import messaging
 from trionet.kernel.actor import Actor
-from trionet.kernel.direct import DirectCall, run_here, run_inline
+from trionet.kernel.declaration import Declaration
+from trionet.kernel.direct import begin_here
 from trionet.kernel.request import Request
 
 
@@ -109,13 +109,9 @@ class History:
             note(request)
             return room
 
-        def note_run_here(request: DirectCall, *how: Any) -> None:
+        def note_begin_here(request: Request, command: Declaration) -> None:
             note(request)
-            run_here(request, *how)
-
-        def note_run_inline(request: DirectCall, *how: Any) -> Awaitable[None]:
-            note(request)
-            return run_inline(request, *how)
+            begin_here(request, command)
 
         def note_dead_letter(letter: DeadLetter) -> None:
             self.dead.append(letter.args[0])
@@ -123,8 +119,7 @@ class History:
 
         node._hand_over = note_hand_over  # type: ignore[method-assign]
         node.dead_letters.add = note_dead_letter  # type: ignore[method-assign]
-        patch.setattr(messaging, "run_here", note_run_here)
-        patch.setattr(messaging, "run_inline", note_run_inline)
+        patch.setattr(messaging, "begin_here", note_begin_here)
 
     # what the sender tells
 

@@ -20,7 +20,6 @@ from trio.testing import wait_all_tasks_blocked
 
 from trionet import DeadlineExceeded, Node, NodeConfig, Reply, Service, command, defer, open_node, spec
 from trionet.kernel.actor import Actor, Life
-from trionet.kernel.direct import DirectCall
 from trionet.kernel.dispatch import MOST_RESTING
 from trionet.kernel.request import State
 from trionet.kernel.seams import simulated
@@ -258,13 +257,12 @@ def _check_pool(actor: Actor) -> None:
 
 
 def _check_handlers(actor: Actor) -> None:
-    """Every running handler has a task of its own, within the limit; inline ones have their callers'."""
+    """Every running handler has a task of its own, within the limit."""
     assert len(actor.handlers) <= actor.concurrency
-    assert all(request.worker is not None for request in actor.handlers)
-    own = [request for request in actor.handlers if not isinstance(request, DirectCall)]
-    tasks = [request.worker.task for request in own if request.worker is not None]
-    assert len(set(tasks)) == len(own)
-    assert not set(tasks) & set(actor.resting)
+    workers = [request.worker for request in actor.handlers]
+    assert None not in workers
+    assert len(set(workers)) == len(workers)
+    assert not set(workers) & set(actor.resting)
     for request in actor.handlers:
         assert request.coroutine is not None
         assert request.context is not None

@@ -30,11 +30,6 @@ class Target(Service):
         self.handled += 1
         return item
 
-    @command(inline=True)
-    async def inline(self, item: int) -> int:
-        self.handled += 1
-        return item
-
     @command
     async def blocking(self, item: int) -> int:
         self.handled += 1
@@ -59,11 +54,6 @@ class Source(Service):
             assert await self.target.coroutine(number) == number
 
     @command
-    async def call_inline(self, times: int) -> None:
-        for number in range(times):
-            assert await self.target.inline(number) == number
-
-    @command
     async def call_blocking(self, times: int) -> None:
         for number in range(times):
             assert await self.target.blocking(number) == number
@@ -75,9 +65,19 @@ class Source(Service):
                 nursery.start_soon(self.target.plain, number)
 
     @command
-    async def send_all(self, times: int) -> None:
+    async def send_plain(self, times: int) -> None:
         for number in range(times):
             await self.target.plain.send(number)
+
+    @command
+    async def send_coroutine(self, times: int) -> None:
+        for number in range(times):
+            await self.target.coroutine.send(number)
+
+    @command
+    async def send_nowait(self, times: int) -> None:
+        for number in range(times):
+            self.target.plain.send_nowait(number)
         await self.target.plain(0)  # all were handled
 
 
@@ -107,20 +107,21 @@ class Cost:
 
 
 COSTS = [
-    Cost("call_plain", steps=0.06, functions=25),
-    Cost("call_inline", steps=0.06, functions=39),
-    Cost("call_coroutine", steps=2.1, functions=63),
-    Cost("call_blocking", steps=3.2, functions=80),
-    Cost("call_at_once", steps=1.2, functions=29),
-    Cost("send_all", steps=0.07, functions=20),
+    Cost("call_plain", steps=0.06, functions=15),
+    Cost("call_coroutine", steps=0.06, functions=19),
+    Cost("call_blocking", steps=2.2, functions=71),
+    Cost("call_at_once", steps=1.2, functions=18),
+    Cost("send_plain", steps=0.06, functions=14),
+    Cost("send_coroutine", steps=0.06, functions=17),
+    Cost("send_nowait", steps=0.07, functions=15),
     Cost("start_and_stop", steps=5.1, functions=110),
 ]
 
 #: Where every call goes by way of the inbox.
 QUEUED_COSTS = [
-    Cost("call_plain", steps=2.1, functions=63),
-    Cost("call_inline", steps=2.1, functions=64),
-    Cost("call_at_once", steps=2.2, functions=42),
+    Cost("call_plain", steps=2.1, functions=58),
+    Cost("call_coroutine", steps=2.1, functions=59),
+    Cost("call_at_once", steps=2.2, functions=34),
 ]
 
 

@@ -41,8 +41,8 @@ class Stubborn(Service, concurrency=2):
         finally:
             await self.shield()
 
-    @command(inline=True)
-    async def shield_inline(self) -> str:
+    @command
+    async def shield_coroutine(self) -> str:
         return await self.shield()
 
 
@@ -98,7 +98,7 @@ async def released(hold: Hold) -> AsyncIterator[trio.Nursery]:
     ("kind", "how"),
     [(Stubborn, "event"), (Stubborn, "test"), (Late, "event"), (Parent, "event"), (Loser, "name")],
 )
-@pytest.mark.parametrize("handlers", [["shield"], ["clean_up"], ["shield_inline"], ["shield", "clean_up"]])
+@pytest.mark.parametrize("handlers", [["shield"], ["clean_up"], ["shield_coroutine"], ["shield", "clean_up"]])
 async def test_c8_names_go_at_once_and_the_queue_fails(
     node: Node, kind: type[Stubborn], how: str, handlers: list[str]
 ) -> None:

@@ -46,18 +46,18 @@ async def test_c6_not_where_the_node_has_no_direct_calls(autojump_clock: MockClo
 
 
 @direct_only
-async def test_c6_not_one_that_is_shielded(autojump_clock: MockClock) -> None:
+async def test_c6_also_one_that_is_shielded(autojump_clock: MockClock) -> None:
     track = Track()
 
     class Shielded(Runner):
         @command(shielded=True)
         def note_shielded(self, word: str) -> None:
-            self.track.tasks.append(trio.lowlevel.current_task())
+            self.track.begins()
 
     async with opened() as node:
         box = await node.start(spec(Shielded, track))
         await box.note_shielded("x")
-        assert track.here() == [False]
+        assert track.here() == [True]
 
 
 # --- order ----------------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
-"""Inline coroutines within one another, up to the bound and beyond, and in circles (C6, C7)."""
+"""Coroutines that begin within one another, up to the bound and beyond, and in circles (C6, C7)."""
 
 from __future__ import annotations
 
-from itertools import pairwise
+from math import inf
 from typing import Any
 
 import pytest
@@ -10,28 +10,32 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.kernel.stage import begin, opened
-from tests.kernel.track import Serial, Track, direct_only, run_on
-from trionet import Deadlock, Service, command, gather, spec
-from trionet.kernel.direct import MOST_NESTED
+from tests.kernel.track import Runner, Serial, Track, direct_only, run_on
+from trionet import Deadlock, Node, command, gather, spec
+from trionet.kernel.lending import MOST_NESTED
 
 # --- within one another ---------------------------------------------------------------------------------
 
 
-class Deep(Service):
-    """Calls itself, inline, so many times."""
+class Deep(Runner):
+    """Calls the next one, which calls the next one."""
 
-    def __init__(self, track: Track) -> None:
-        self.track = track
-
-    @command(inline=True)
-    async def dive(self, more: int, key: str = "") -> int:
-        self.track.tasks.append(trio.lowlevel.current_task())
-        if more:
-            rest: int = await self.call(self.handle, "dive", more - 1, key)
+    @command
+    async def dive(self, others: list[Any], key: str = "") -> int:
+        self.track.begins()
+        if others:
+            rest: int = await self.call(others[0], "dive", others[1:], key)
             return 1 + rest
         if key:
             await self.track.gate(key).wait()
         return 1
+
+
+async def chain(node: Node, track: Track, length: int) -> tuple[Deep, list[Any]]:
+    """Start services that call each other; the first, and the others."""
+    first, *others = [await run_on(node, track, kind=Deep) for _ in range(length)]
+    assert isinstance(first, Deep)
+    return first, others
 
 
 @direct_only
@@ -39,14 +43,13 @@ async def test_c7_so_many_are_within_one_another_and_no_more(autojump_clock: Moc
     """The next one goes through the inbox, and begins to count anew."""
     track = Track()
     async with opened() as node:
-        deep = await node.start(spec(Deep, track))
-        assert await deep.dive(3 * MOST_NESTED - 1) == 3 * MOST_NESTED
-        changes = [
-            number for number, (before, after) in enumerate(pairwise(track.tasks), 1) if before is not after
-        ]
-        assert changes == [MOST_NESTED, 2 * MOST_NESTED + 1]  # that one, and as many again
-        assert len(set(track.tasks)) == 3
-        assert node.service_statistics(deep).messages == 3 * MOST_NESTED
+        deep, others = await chain(node, track, 3 * MOST_NESTED)
+        node._slice_ends = inf  # none of them makes a pause
+        track.here()
+        assert await deep.dive(others) == 3 * MOST_NESTED
+        portion = [True] * MOST_NESTED
+        assert track.here() == [*portion, False, *portion, False, *portion[2:]]
+        assert node.statistics().messages == 3 * MOST_NESTED
 
 
 @pytest.mark.parametrize("how", ["value", "cancel", "kill", "deadline"])
@@ -54,10 +57,10 @@ async def test_c6_the_end_of_the_innermost_reaches_the_outermost(autojump_clock:
     track = Track()
     count = MOST_NESTED + 5
     async with opened() as node, trio.open_nursery() as nursery:
-        deep = await node.start(spec(Deep, track))
+        deep, others = await chain(node, track, count)
         call = deep.dive.options(deadline=3) if how == "deadline" else deep.dive
-        caller = await begin(nursery, lambda: call(count - 1, "a"))
-        assert node.service_statistics(deep).running == count
+        caller = await begin(nursery, lambda: call(others, "a"))
+        assert node.statistics().running == count
         if how == "value":
             track.open("a")
         elif how == "cancel":
@@ -92,7 +95,7 @@ async def test_c7_a_circle_of_them_is_a_deadlock(autojump_clock: MockClock, arou
     """Services with one slot each call round in a ring; the last wait would close it."""
 
     class Ring(Serial):
-        @command(inline=True)
+        @command
         async def pass_on(self, rest: list[Any]) -> str:
             try:
                 result: str = await self.call(rest[0], "pass_on", rest[1:])
@@ -109,7 +112,7 @@ async def test_c7_a_circle_of_them_is_a_deadlock(autojump_clock: MockClock, arou
 
 async def test_c7_a_circle_through_a_gather_is_a_deadlock(autojump_clock: MockClock) -> None:
     class Knot(Serial):
-        @command(inline=True)
+        @command
         async def tie(self, other: Any, free: Any) -> list[str]:
             outcomes = await gather(
                 self.call(other, "relay", self.ref(), "note", "never"), self.call(free, "note", "through")
@@ -132,7 +135,7 @@ async def test_c7_two_that_call_each_other_at_the_same_time(autojump_clock: Mock
     track = Track()
     async with opened() as node, trio.open_nursery() as nursery:
         one, two = [await run_on(node, track, kind=Serial) for _ in range(2)]
-        to_one = await begin(nursery, lambda: two.ask(one, "relay", two, "note", "x"))
+        to_one = await begin(nursery, lambda: two.relay(one, "relay", two, "note", "x"))
         to_two = await begin(nursery, lambda: one.relay(two, "note", "y"))
         await to_one.over.wait()
         await to_two.over.wait()

@@ -307,7 +307,7 @@ def test_c9_a_handler_whose_run_was_dropped_is_closed() -> None:
     request = Request(None, cast("Actor", SimpleNamespace(node=node)), "run", (), {}, [], 0)
     request.context = Context()
     request.coroutine = handler()
-    driver = _resume(request, request.coroutine.send(None))
+    driver = _resume(request, request.coroutine.send(None), None)
     assert next(driver) == "trap"
     driver.close()
     assert log == ["closed"]

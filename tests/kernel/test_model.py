@@ -52,7 +52,7 @@ class Player(Service):
     async def play(self, number: int, script: tuple[Step, ...]) -> int:
         return await self._play(number, script)
 
-    @command(inline=True)
+    @command
     async def sprint(self, number: int, script: tuple[Step, ...]) -> int:
         return await self._play(number, script)
 

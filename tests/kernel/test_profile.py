@@ -30,8 +30,8 @@ class Inner(Service):
     async def slow(self, seconds: float) -> None:
         await trio.sleep(seconds)
 
-    @command(inline=True)
-    async def inline(self) -> None:
+    @command
+    async def swift(self) -> None:
         await trio.sleep(1)
 
 
@@ -42,7 +42,7 @@ class Outer(Service, concurrency=1):
     @command
     async def work(self, seconds: float) -> None:
         await self.inner.plain()
-        await self.inner.inline()
+        await self.inner.swift()
         await trio.sleep(seconds)
 
 
@@ -87,8 +87,8 @@ async def test_the_time_in_the_inbox_is_that_of_the_message_not_of_the_caller(no
     told = figures(node)
     assert told["work"].inbox_time == 0 + 2 + 4
     assert told["work"].wall_time == 6
-    assert told["inline"].wall_time == 3
-    assert told["inline"].inbox_time == told["plain"].inbox_time == 0
+    assert told["swift"].wall_time == 3
+    assert told["swift"].inbox_time == told["plain"].inbox_time == 0
 
 
 async def test_what_is_called_in_place_is_not_counted_twice(node: Node) -> None:

@@ -149,7 +149,7 @@ async def test_references_say_what_they_are() -> None:
         counter = await node.start(Counter)
         assert repr(counter) == "<reference :00000001 Counter>"
         assert repr(node.ref(".x")) == "<reference .x>"
-        assert repr(counter.add) == "<command add of <reference :00000001 Counter>>"
+        assert repr(counter.add) == "<command add of :00000001>"
         assert type(counter).__doc__ == "A reference to a Counter."
 
 

@@ -121,9 +121,9 @@ async def test_nothing_stays_when_nobody_looks(node: Node, shop: Shop) -> None:
     actor = node.actors[node.handle_of(shop).local]
     async with node.tap(shop), node.tap(shop):
         assert type(actor) is not Actor
-        assert not actor.is_idle()
+        assert not actor.may_begin(actor.commands["price"])
     assert (type(actor), type(actor.inbox)) == (Actor, Inbox)
-    assert actor.is_idle()
+    assert actor.may_begin(actor.commands["price"])
     assert not node.taps
     assert await shop.price("tea") == 2.5
 

@@ -62,8 +62,8 @@ class Leaf(Service):
         await trio.sleep(seconds)
         return current_request().trace
 
-    @command(inline=True)
-    async def inline(self) -> int:
+    @command
+    async def swift(self) -> int:
         await trio.sleep(1)
         return current_request().trace
 
@@ -89,7 +89,7 @@ class Root(Service):
     @command
     async def chain(self) -> set[int]:
         traces = {current_request().trace, await self.leaf.plain(), await self.leaf.slow()}
-        traces.add(await self.leaf.inline())
+        traces.add(await self.leaf.swift())
         await self.leaf.plain.send()
         self.leaf.plain.send_nowait()
         async with self.leaf.count() as numbers:
@@ -124,7 +124,7 @@ async def test_all_that_a_handler_calls_and_sends_is_within_its_span(node: Node)
     (top,) = [each for each in spans if each.command == "chain"]
     assert (top.parent, top.label, top.node) == (0, "Root", "recorder")
     below = sorted(each.command for each in spans if each.parent == top.span)
-    assert below == ["count", "inline", "plain", "plain", "plain", "plain", "slow", "slow", "slow"]
+    assert below == ["count", "plain", "plain", "plain", "plain", "slow", "slow", "slow", "swift"]
     assert len(spans) == len({each.span for each in spans}) == 10
     assert spans == node.spans()
 

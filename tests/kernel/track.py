@@ -1,38 +1,49 @@
-"""What the tests of direct calls share: services that write down in which task their handlers run.
+"""What the tests of direct calls share: services that write down how their handlers began.
 
-A runner does what its message says, as a puppet does, and its coroutines are inline.
+A runner does what its message says, as a puppet does.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import trio
 
-from tests.kernel.stage import Stage
+from tests.kernel.stage import Stage, actor_of
 from trionet import Node, Reply, Service, command, current_request, defer, spec
+from trionet.kernel.direct import begin_here
 
 #: A test of what is so on the direct path only.
 direct_only = pytest.mark.one_path
 
 
 class Track(Stage):
-    """A stage that knows who ran the handlers.
+    """A stage that knows how the handlers began.
 
     Attributes:
-        tasks: the task of each handler that began, in order.
+        began: of each handler that began, in order: whether that was before its sender went on.
+        tasks: the task of each.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.tasks: list[trio.lowlevel.Task] = []
+        self.began: list[bool] = []
+
+    def begins(self) -> None:
+        """A handler begins."""
+        frame = inspect.currentframe()
+        while frame is not None and frame.f_code is not begin_here.__code__:
+            frame = frame.f_back
+        self.began.append(frame is not None)
+        self.tasks.append(trio.lowlevel.current_task())
 
     def here(self) -> list[bool]:
-        """Tell of each handler that began since the last time whether it ran in the current task."""
-        current = trio.lowlevel.current_task()
-        found, self.tasks = [task is current for task in self.tasks], []
+        """Tell of each handler that began since the last time whether that was before its sender went on."""
+        found, self.began, self.tasks = self.began, [], []
         return found
 
 
@@ -45,7 +56,7 @@ def nothing(_: object) -> None:
 
 
 class Runner(Service):
-    """A service whose plain functions and inline coroutines do what the message says."""
+    """A service whose plain functions and coroutines do what the message says."""
 
     def __init__(self, track: Track, act: Act = nothing) -> None:
         self.track = track
@@ -54,14 +65,14 @@ class Runner(Service):
     @command
     def note(self, word: Any) -> Any:
         """Write a word."""
-        self.track.tasks.append(trio.lowlevel.current_task())
+        self.track.begins()
         self.track.log.append(str(word))
         return word
 
     @command
     def do(self) -> Any:
         """Do what the test has brought along."""
-        self.track.tasks.append(trio.lowlevel.current_task())
+        self.track.begins()
         return self.act(self)
 
     @command
@@ -80,33 +91,33 @@ class Runner(Service):
         """When the caller's time is over."""
         return current_request().deadline
 
-    @command(inline=True)
+    @command
     async def step(self, word: str) -> str:
         """Write a word without waiting."""
-        self.track.tasks.append(trio.lowlevel.current_task())
+        self.track.begins()
         self.track.log.append(word)
         return word
 
-    @command(inline=True)
+    @command
     async def hold(self, key: str) -> str:
         """Wait at a gate; tell how the wait began and ended."""
-        self.track.tasks.append(trio.lowlevel.current_task())
+        self.track.begins()
         return await self._wait(key)
 
-    @command(inline=True)
+    @command
     async def hold_apart(self, key: str) -> None:
         """The same, in a task of its own."""
         async with trio.open_nursery(strict_exception_groups=True) as nursery:
             nursery.start_soon(self._wait, key)
 
-    @command(inline=True)
+    @command
     async def hold_shielded(self, key: str) -> str:
         """The same; whoever cancels it has to wait."""
         with trio.CancelScope(shield=True):
             await self._wait(key)
         return key
 
-    @command(inline=True)
+    @command
     async def insist(self, key: str) -> str:
         """Wait, and return when cancelled."""
         try:
@@ -115,22 +126,21 @@ class Runner(Service):
             return "in spite of it"
         return key
 
-    @command(inline=True)
+    @command
     async def hold_after_deferring(self, key: str) -> None:
         """Defer the reply, and wait."""
         self.track.kept[key] = defer()
         await self._wait(key)
 
-    @command(inline=True)
+    @command
     async def relay(self, target: Any, name: str, *args: Any) -> Any:
         """Call another service, and hand on the result."""
-        self.track.tasks.append(trio.lowlevel.current_task())
+        self.track.begins()
         return await self.call(target, name, *args)
 
     @command
-    async def ask(self, target: Any, name: str, *args: Any) -> Any:
-        """The same, never inline."""
-        return await self.call(target, name, *args)
+    async def warm_up(self) -> None:
+        """Have a task of the pool that can be lent."""
 
     async def _wait(self, key: str) -> str:
         self.track.log.append(f"{key} begins")
@@ -153,7 +163,11 @@ class Serial(Runner, concurrency=1):
 
 async def run_on(node: Node, track: Track, act: Act = nothing, *, kind: type[Runner] = Runner) -> Runner:
     """Start a runner."""
-    return await node.start(spec(kind, track, act))
+    runner = await node.start(spec(kind, track, act))
+    await runner.warm_up()
+    actor = actor_of(node, runner)
+    actor.messages, actor.cpu_time = 0, 0.0
+    return runner
 
 
 def take(track: Track, key: str) -> Reply:

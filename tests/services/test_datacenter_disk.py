@@ -218,7 +218,7 @@ async def test_values_of_the_dead_vanish_when_there_is_room_again(
         await node.stop(owner)
         await trio.sleep(5)
         assert len(await dc.list("a")) == 3
-    await trio.sleep(1)
+    await trio.sleep(1.5)
     assert await dc.list() == ()
     assert info(node)["owners"] == 0
 

@@ -13,7 +13,7 @@ from tests.kernel.track import Act, Runner, Track, nothing
 from tests.sim.places import Places, open_places
 from trionet import Node, spec
 from trionet.kernel.declaration import Declaration
-from trionet.kernel.direct import run_here
+from trionet.kernel.direct import begin_here
 from trionet.kernel.request import Request
 from trionet.net import serving
 from trionet.net.harbor import Harbor
@@ -89,9 +89,9 @@ async def open_scene(patch: pytest.MonkeyPatch, **settings: Any) -> AsyncIterato
 
     def note(request: Request, command: Declaration) -> None:
         in_link.append(request.command)
-        run_here(request, command)
+        begin_here(request, command)
 
-    patch.setattr(serving, "run_here", note)
+    patch.setattr(serving, "begin_here", note)
     async with open_places("remote", **settings) as places:
         scene = Scene(places.here, places.there, places.cluster)
         scene.track, scene.in_link = Track(), in_link

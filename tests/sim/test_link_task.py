@@ -1,4 +1,4 @@
-"""Plain functions in the task of the link that brought their message: which, in what order (C1, C2, C7)."""
+"""Messages that are handled in the task of the link that brought them: which, in what order (C1, C2, C7)."""
 
 from __future__ import annotations
 
@@ -35,25 +35,6 @@ async def test_c7_a_plain_function_of_an_idle_service(autojump_clock: MockClock,
         assert scene.taken_in_link() == ["note"] * 3
         assert scene.track.log == ["call", "send", "send now"]
         assert scene.there.service_statistics(scene.local(box)).messages == 3
-
-
-@direct_only
-async def test_c7_no_coroutine_and_nothing_shielded(autojump_clock: MockClock, monkeypatch: Patch) -> None:
-    class Others(Runner):
-        @command(shielded=True)
-        def note_shielded(self) -> None:
-            pass
-
-        @command
-        async def note_late(self) -> None:
-            pass
-
-    async with open_scene(monkeypatch) as scene:
-        box = await scene.runner_there(kind=Others)
-        await scene.here.call(box, "note_shielded")
-        await scene.here.call(box, "note_late")
-        assert await box.step("inline") == "inline"
-        assert scene.taken_in_link() == []
 
 
 @direct_only

@@ -22,8 +22,9 @@ import trio
 from trionet.errors import InternalError, NameTaken, ServiceExited, StartFailed, text_of
 from trionet.handle import Handle
 from trionet.kernel.context import current_actor
-from trionet.kernel.dispatch import Worker, rest
+from trionet.kernel.dispatch import Worker
 from trionet.kernel.inbox import Inbox
+from trionet.kernel.lending import MOST_NESTED
 from trionet.kernel.outcomes import HandlerEnds, split_cancelled
 from trionet.kernel.request import Cut
 from trionet.kernel.watch import Exit, Watchers
@@ -115,7 +116,7 @@ class Actor(HandlerEnds):
         self.direct: bool = False
         self.handlers: dict[Request, None] = {}
         self.deferred: dict[Request, None] | None = None
-        self.resting: list[trio.lowlevel.Task] = []
+        self.resting: list[Worker] = []
         self.children: dict[Handle, Actor | Keeper] | None = None
         self.keeper: Keeper | None = None
         self.exclusive: bool = False
@@ -191,10 +192,11 @@ class Actor(HandlerEnds):
                 nursery.cancel_scope.cancel()
             try:
                 await self._set_up()
+                worker = Worker(self, permanent=True)
                 if not self.inbox.size:  # what never gets a message has no use for more
                     self.leading = False
-                    await rest(self)
-                await work(self, permanent=True)
+                    await worker.rest()
+                await _work(worker)
             finally:
                 self.close()
         self.nursery = self._scope = None
@@ -384,7 +386,8 @@ class Actor(HandlerEnds):
 
     def has_things_to_do(self) -> bool:
         """Tell whether its stop takes more than a moment, and may need other services."""
-        tasks = self.nursery is not None and not self.nursery.child_tasks <= {*self.resting, self._guard}
+        idle = {self._guard, *(worker.task for worker in self.resting)}
+        tasks = self.nursery is not None and not self.nursery.child_tasks <= idle
         return bool(self.handlers or self.children or tasks or self.spec.cls.has_teardown())
 
     # its tasks
@@ -413,9 +416,20 @@ class Actor(HandlerEnds):
             (self._guard,) = nursery.child_tasks - others
         return nursery
 
-    def is_idle(self) -> bool:
-        """Tell whether a message that is handed over now may be begun at once, before any other (C2, C7)."""
-        return self.direct and not self.inbox.size and len(self.handlers) < self.concurrency
+    def may_begin(self, command: Declaration) -> bool:
+        """Tell whether a handler may begin in place: it would be the next anyway (C2, C7)."""
+        return (
+            self.direct
+            and command.in_place
+            and not self.inbox.size
+            and len(self.handlers) < self.concurrency
+            and (not command.is_async or self._has_one_to_lend())
+        )
+
+    def _has_one_to_lend(self) -> bool:
+        """Tell whether a task of the pool can be lent for the first step of a coroutine."""
+        resting = self.resting
+        return bool(resting) and resting[-1].scope is not None and self.node.nested < MOST_NESTED
 
     def summon(self) -> None:
         """See to it that somebody leads, if there is a message and a slot for it."""
@@ -423,18 +437,23 @@ class Actor(HandlerEnds):
             return
         if self.resting:
             self.leading = True
-            trio.lowlevel.reschedule(self.resting.pop())
+            trio.lowlevel.reschedule(self.resting.pop().task)
         elif self.nursery is not None and self.accepting:
             self.leading = True
             self.context.copy().run(partial(self.nursery.start_soon, work, self))
 
 
-async def work(actor: Actor, *, permanent: bool = False) -> None:
-    """One task of the pool; handlers' exceptions never get here, so what does is a bug of trionet."""
+async def work(actor: Actor) -> None:
+    """One more task of the pool."""
+    await _work(Worker(actor))
+
+
+async def _work(worker: Worker) -> None:
+    """A task of the pool; handlers' exceptions never get here, so what does is a bug of trionet."""
     try:
-        await Worker(actor, permanent=permanent).run()
+        await worker.run()
     except Exception as error:
-        raise InternalError(f"the dispatcher of {actor.describe()} broke") from error
+        raise InternalError(f"the dispatcher of {worker.actor.describe()} broke") from error
 
 
 async def _run(actor: Actor, function: Callable[..., Awaitable[object]], *args: object) -> None:

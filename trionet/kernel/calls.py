@@ -19,7 +19,7 @@ import trio
 from trio.lowlevel import Abort
 
 from trionet.errors import BadMessage, CallError, DeadlineExceeded, ServiceExited
-from trionet.kernel.request import Cut, Request, State
+from trionet.kernel.request import DONE, QUEUED, RUNNING, Cut, Request, State
 from trionet.message import NO_CHECKS, check
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class LocalCall(Request):
         Raises:
             CallError: one of its subclasses, or a declared exception that the handler raised.
         """
-        if self.state is not State.DONE:
+        if self.state is not DONE:
             self.parked = trio.lowlevel.current_task()
             await trio.lowlevel.wait_task_rescheduled(self._abort)
         return self.result()
@@ -91,7 +91,7 @@ class LocalCall(Request):
             raise
 
     def _abort(self, raise_cancel: Callable[[], NoReturn]) -> Abort:
-        if self.state is State.RUNNING and not self.shielded:
+        if self.state is RUNNING and not self.shielded:
             self.raise_cancel = raise_cancel
             self.cut_handler(Cut.CALLER)
             return Abort.FAILED
@@ -101,10 +101,10 @@ class LocalCall(Request):
 
     def _leave(self) -> None:
         """Nobody waits any more; only a handler that has started goes on."""
-        if self.state is State.QUEUED:
+        if self.state is QUEUED:
             self.target.inbox.withdraw(self)
-        if self.state is not State.RUNNING:
-            self.state = State.DONE
+        if self.state is not RUNNING:
+            self.state = DONE
             self.checks = NO_CHECKS
             self._let_go()
 
@@ -115,21 +115,21 @@ class LocalCall(Request):
 
     def is_abandoned(self) -> bool:
         """Tell whether its handler still runs although its caller has gone."""
-        return self.state is State.RUNNING and self.parked is None
+        return self.state is RUNNING and self.parked is None
 
     # its time
 
     def is_open(self) -> bool:
         """Tell whether the caller still waits."""
-        return self.state is not State.DONE
+        return self.state is not DONE
 
     def expire(self) -> None:
         """The deadline passed: end the call, or cancel its handler and wait for that one's end."""
-        if self.state is State.RUNNING and not self.shielded:
+        if self.state is RUNNING and not self.shielded:
             self.cut_handler(Cut.DEADLINE)
             return
         text = f"{self.command} of {self.target.describe()} was still {self.state.value} at its deadline"
-        self.error = DeadlineExceeded(text, self.state is not State.QUEUED)
+        self.error = DeadlineExceeded(text, self.state is not QUEUED)
         self._leave()
         self.wake()
 
@@ -164,9 +164,9 @@ class LocalCall(Request):
         self._end(None, error)
 
     def _end(self, value: Any, error: BaseException | None) -> None:
-        if self.state is State.DONE:
+        if self.state is DONE:
             return
-        self.state = State.DONE
+        self.state = DONE
         self.value = value
         self.error = error
         self._let_go()

@@ -14,7 +14,9 @@ from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Protocol, Typ
 
 import attrs
 
+from trionet.handle import Handle
 from trionet.kernel.declaration import Declaration
+from trionet.kernel.lending import POSSIBLE
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -35,27 +37,43 @@ class CallOptions:
 DEFAULT_OPTIONS = CallOptions()
 
 
-class Peer(Protocol):
-    """What a command is sent through: a reference, or a service that means itself."""
+class Messenger(Protocol):
+    """The node, as a command needs it."""
 
-    async def __trionet_call__(
+    def call_command(
         self,
+        target: Handle | str,
         command: str | Command[Any, Any],
-        options: CallOptions,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-    ) -> Any:
+        options: CallOptions = DEFAULT_OPTIONS,
+    ) -> Coroutine[Any, Any, Any]:
         """Call and wait for the result."""
 
-    async def __trionet_send__(
-        self, command: str | Command[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> None:
+    def send_command(
+        self,
+        target: Handle | str,
+        command: str | Command[Any, Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Coroutine[Any, Any, None]:
         """Send, and wait for room."""
 
-    def __trionet_send_nowait__(
-        self, command: str | Command[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    def send_command_nowait(
+        self,
+        target: Handle | str,
+        command: str | Command[Any, Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
     ) -> None:
         """Send, if there is room."""
+
+
+class Peer(Protocol):
+    """What has commands: a reference, or a service that means itself."""
+
+    def __trionet_command__(self, command: Command[Any, Any]) -> BoundCommand[Any, Any]:
+        """Give what a command is called and sent with."""
 
 
 class BoundCommand(Generic[P, R_co]):
@@ -66,12 +84,17 @@ class BoundCommand(Generic[P, R_co]):
         text = await greeter.greet("Trio")
     """
 
-    __slots__ = ("_command", "_options", "_peer")
+    __slots__ = ("_command", "_messenger", "_options", "_target")
 
     def __init__(
-        self, peer: Peer, command: str | Command[Any, Any], options: CallOptions = DEFAULT_OPTIONS
+        self,
+        messenger: Messenger,
+        target: Handle | str,
+        command: str | Command[Any, Any],
+        options: CallOptions = DEFAULT_OPTIONS,
     ) -> None:
-        self._peer = peer
+        self._messenger = messenger
+        self._target = target
         self._command = command
         self._options = options
 
@@ -90,7 +113,7 @@ class BoundCommand(Generic[P, R_co]):
                 handler started.
             Exception: a declared exception class (see :func:`trionet.value`) that the handler raised.
         """
-        return self._peer.__trionet_call__(self._command, self._options, args, kwargs)
+        return self._messenger.call_command(self._target, self._command, args, kwargs, self._options)
 
     def send(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, None]:
         """Send the command one-way; must be awaited.
@@ -105,7 +128,7 @@ class BoundCommand(Generic[P, R_co]):
             ServiceBusy: if there is no room and the service chose ``overflow="reject"``.
             Deadlock: if waiting for room would close a circle of services that wait on each other.
         """
-        return self._peer.__trionet_send__(self._command, args, kwargs)
+        return self._messenger.send_command(self._target, self._command, args, kwargs)
 
     def send_nowait(self, *args: P.args, **kwargs: P.kwargs) -> None:
         """Send the command one-way, if there is room in the inbox right now.
@@ -114,7 +137,7 @@ class BoundCommand(Generic[P, R_co]):
             trio.WouldBlock: if there is none.
             BadMessage: if an argument is no value, or the message is too large.
         """
-        self._peer.__trionet_send_nowait__(self._command, args, kwargs)
+        self._messenger.send_command_nowait(self._target, self._command, args, kwargs)
 
     def options(self, *, deadline: float | None = None) -> BoundCommand[P, R_co]:
         """Return the same command with other options.
@@ -127,10 +150,13 @@ class BoundCommand(Generic[P, R_co]):
         """
         if deadline is not None and not deadline >= 0:
             raise ValueError(f"a deadline is 0 seconds or more, not {deadline}")
-        return BoundCommand(self._peer, self._command, CallOptions(deadline))
+        return self._with(CallOptions(deadline))
+
+    def _with(self, options: CallOptions) -> BoundCommand[P, R_co]:
+        return BoundCommand(self._messenger, self._target, self._command, options)
 
     def __repr__(self) -> str:
-        return f"<command {command_name(self._command)} of {self._peer!r}>"
+        return f"<command {command_name(self._command)} of {self._target}>"
 
 
 class Command(Declaration, Generic[P, R_co]):
@@ -142,7 +168,7 @@ class Command(Declaration, Generic[P, R_co]):
         shielded: whether the handler runs on when its caller goes away.
         endless: whether its handlers end at once when their service stops in order.
         deadline: default deadline in seconds, or None for the node's.
-        inline: whether an idle service may run the handler in the caller's own task.
+        in_place: whether the handler may begin before its sender goes on, if its service is idle.
         abstract: whether it is declared for an interface, without a body.
     """
 
@@ -153,7 +179,6 @@ class Command(Declaration, Generic[P, R_co]):
         function: Callable[..., Any],
         *,
         shielded: bool = False,
-        inline: bool = False,
         endless: bool = False,
         deadline: float | None = None,
     ) -> None:
@@ -163,13 +188,11 @@ class Command(Declaration, Generic[P, R_co]):
                 f"{function.__qualname__} is a generator; a command returns or is a coroutine, "
                 "and @stream is for async generators"
             )
-        if inline and shielded:
-            raise TypeError(f"{function.__qualname__}: inline and shielded exclude each other")
         self.function = function
         self.shielded = shielded
         self.endless = endless
         self.is_async: bool = inspect.iscoroutinefunction(function)
-        self.inline: bool = inline or not (self.is_async or shielded)
+        self.in_place = POSSIBLE or not self.is_async
 
     @overload
     def __get__(self, instance: None, owner: Any) -> Command[P, R_co]: ...
@@ -179,7 +202,8 @@ class Command(Declaration, Generic[P, R_co]):
         """Give the declaration on the class, and the bound command on a service or a reference."""
         if instance is None:
             return self
-        return BoundCommand(instance, self)
+        peer: Peer = instance
+        return peer.__trionet_command__(self)
 
 
 def command_name(command: str | Command[Any, Any]) -> str:
@@ -213,15 +237,12 @@ def command(function: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]], /) 
 @overload
 def command(function: Callable[Concatenate[Any, P], R], /) -> Command[P, R]: ...
 @overload
-def command(
-    *, shielded: bool = False, inline: bool = False, endless: bool = False, deadline: float | None = None
-) -> _Declare: ...
+def command(*, shielded: bool = False, endless: bool = False, deadline: float | None = None) -> _Declare: ...
 def command(
     function: Any = None,
     /,
     *,
     shielded: bool = False,
-    inline: bool = False,
     endless: bool = False,
     deadline: float | None = None,
 ) -> Any:
@@ -233,23 +254,18 @@ def command(
     Args:
         shielded: the handler runs on when its caller is cancelled or out of time; the wait for it ends
             at once.
-        inline: the handler may run in the caller's own task, which saves two changes of tasks; for a
-            coroutine that seldom waits.  It must not mind that cancel scopes of the caller are around it, nor
-            whom Trio takes for the owner of a lock or of a slot of a limiter, and a reply that it defers
-            reaches its caller when it has ended.  A command that is a plain function needs no such promise,
-            as it cannot wait.
         endless: the handler may wait as long as it likes, so when its service stops in order it is cancelled
             at once, and not given the grace time.
         deadline: seconds that a call may take where the caller has no deadline of its own.
 
     Raises:
-        TypeError: if it is no plain function, a generator, private by its name, or both inline and shielded.
+        TypeError: if it is no plain function, a generator, or private by its name.
         ValueError: if the deadline is not above 0.
     """
     if function is not None:
         return Command(function)
 
     def declare(function: Callable[..., Any], /) -> Command[Any, Any]:
-        return Command(function, shielded=shielded, inline=inline, endless=endless, deadline=deadline)
+        return Command(function, shielded=shielded, endless=endless, deadline=deadline)
 
     return declare

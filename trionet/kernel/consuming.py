@@ -15,7 +15,7 @@ import trio
 from trionet.errors import CallError, Deadlock, RemoteError
 from trionet.kernel.deadlock import find_circle
 from trionet.kernel.feed import Feed
-from trionet.kernel.request import Request, State
+from trionet.kernel.request import RUNNING, Request
 from trionet.kernel.stream_reader import StreamReader, StreamStatistics
 from trionet.kernel.together import Branch
 
@@ -152,6 +152,6 @@ class _Waiting:
 
 def _may_close_a_circle(request: Request) -> bool:
     """Tell whether the other end has to wait itself."""
-    if request.state is State.RUNNING:
+    if request.state is RUNNING:
         return request.waits_for is not None
     return len(request.target.handlers) >= request.target.concurrency

@@ -12,7 +12,7 @@ is busy with anything else, a free slot, or a wait on another node can go on.
 
 from __future__ import annotations
 
-from trionet.kernel.request import Request, State
+from trionet.kernel.request import QUEUED, RUNNING, Request
 from trionet.kernel.together import Together
 
 
@@ -71,9 +71,9 @@ class _Search:
 
 def _waits_of_blockers(request: Request) -> list[Request | Together] | None:
     """What those wait for of whom one must end before this request goes on; None if one of them can go on."""
-    if request.state is State.RUNNING:
+    if request.state is RUNNING:
         handlers = [request]
-    elif request.state is State.QUEUED:
+    elif request.state is QUEUED:
         actor = request.target
         if request.one_way and not actor.inbox.is_in_line(request):
             return None  # there was room: its sender is about to go on
@@ -94,7 +94,7 @@ def _chain(start: Request | Together, search: _Search) -> list[str]:
     while request is not None and request.target not in seen:
         seen.add(request.target)
         chain.append(f"{request.command} of {request.target.describe()}")
-        handler = request if request.state is State.RUNNING else next(iter(request.target.handlers), None)
+        handler = request if request.state is RUNNING else next(iter(request.target.handlers), None)
         wait = None if handler is None else handler.waits_for
         request = None if wait is None else _stuck_in(wait, search)
     if request is not None:

@@ -21,14 +21,14 @@ class Declaration:
         abstract: whether it is declared for an interface, without a body.
         endless: whether its handlers end at once when their service stops in order.
         is_async: whether the function gives a coroutine.
-        inline: whether an idle service may run the handler in the caller's own task.
+        in_place: whether the handler may begin before its sender goes on, if its service is idle.
     """
 
     #: The decorator, for error texts.
     kind: ClassVar[str]
     is_stream: ClassVar[bool] = False
     endless: bool = False
-    inline: bool = False
+    in_place: bool = False
     name: str
     function: Callable[..., Any]
     shielded: bool

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from trionet.errors import NoReply
 from trionet.kernel.context import handling
 from trionet.kernel.outcomes import portable
-from trionet.kernel.request import State
+from trionet.kernel.request import DEFERRED, RUNNING
 from trionet.message import snapshot
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Reply:
     @property
     def is_open(self) -> bool:
         """Whether the caller still waits; always False for a message that was sent one-way."""
-        return self._request.state is State.DEFERRED and not self._request.one_way
+        return self._request.state is DEFERRED and not self._request.one_way
 
     def ok(self, value: Any = None) -> bool:
         """Answer the call.
@@ -90,10 +90,10 @@ def defer() -> Reply:
         raise RuntimeError("defer() is for handlers, while they run")
     if request.is_stream:
         raise RuntimeError(f"{request.command} is a stream: its reply is the end of the generator")
-    if request.state is not State.RUNNING:
+    if request.state is not RUNNING:
         raise RuntimeError(f"the reply of {request.command} was deferred already")
     actor = request.target
-    request.state = State.DEFERRED
+    request.state = DEFERRED
     if request.cut is not None:
         request.cancelled()  # its caller waits for nothing but the end of this handler
     if actor.deferred is None:

@@ -10,6 +10,10 @@ they should.  Somebody else leads meanwhile, but only when a message is there an
 :meth:`trionet.kernel.actor.Actor.summon` wakes a task that rests, or starts one.  When there is no message,
 or no slot, nobody leads and all tasks of the pool rest; at the limit of concurrency the inbox fills.
 
+A call or a send to a service that has nothing else to do needs no change of tasks either: a task that rests
+is lent for the first step of the handler (:mod:`trionet.kernel.direct`).  If the handler blocks, that task
+is woken by what the handler waits for, passes it on, and stays with the handler like any other.
+
 Each task has one cancel scope, which cancels the handler that it drives.  A scope that was cancelled is
 spent: its task opens a new one before it goes on.
 
@@ -19,11 +23,14 @@ dumps and for the watchdog.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import types
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
 from trionet.kernel.handlers import ENDED, begin, go_on, run_plain
+from trionet.kernel.lending import parking
 from trionet.kernel.request import Cut, Request
 
 if TYPE_CHECKING:
@@ -38,7 +45,7 @@ MOST_RESTING: Final = 64
 
 
 class Worker:
-    """One task of a service's pool, or a caller that runs a handler in its own task.
+    """One task of a service's pool.
 
     Args:
         actor: the service.
@@ -46,29 +53,52 @@ class Worker:
 
     Attributes:
         task: the Trio task.
-        scope: cancels the handler that the task drives.
+        scope: cancels the handler that the task drives; None as long as it has never had a message.
+        errand: the handler that blocked while the task was lent for it, and what the task is to wait for.
     """
 
-    __slots__ = ("actor", "permanent", "scope", "task")
+    __slots__ = ("_parking", "actor", "errand", "permanent", "scope", "task")
 
     def __init__(self, actor: Actor, *, permanent: bool = False) -> None:
         self.actor: Actor = actor
         self.permanent: bool = permanent
         self.task: trio.lowlevel.Task = trio.lowlevel.current_task()
-        self.scope: trio.CancelScope = trio.CancelScope()
+        self.scope: trio.CancelScope | None = None
+        self.errand: tuple[Request, object] | None = None
+        self._parking: object = None
 
     async def run(self) -> None:
         """Handle messages, beginning as the one who leads, for as long as the service has use for it."""
         leads = True
-        while leads or self._may_rest():
-            with self.scope:
-                if not leads:
-                    await rest(self.actor)
-                leads = await self._lead()
-            self.scope = trio.CancelScope()
+        try:
+            while leads or self._may_rest():
+                led, leads = leads, False
+                with trio.CancelScope() as self.scope:
+                    leads = await self._work(leads=led)
+        finally:
+            self._parking = None
 
-    async def _lead(self) -> bool:
-        """Handle messages until the scope is spent or somebody else leads; tell if this task leads."""
+    async def _work(self, *, leads: bool) -> bool:
+        """Handle messages until the scope is spent or the task has no use; tell if it leads."""
+        while leads or self._may_rest():
+            request: Request | None = None
+            if not leads:
+                answer = await self.rest()
+                if self.errand is not None:
+                    (request, trap), self.errand = self.errand, None
+                    leads = await self._stay_with(request, trap, answer)
+            if request is None:
+                request, leads = await self._lead()
+            if request is not None and request.cut is not None:
+                break
+        return leads
+
+    async def _lead(self) -> tuple[Request | None, bool]:
+        """Handle messages until there is none, one was cut short, or somebody else leads.
+
+        Returns:
+            The message that was handled last, or None if there is none left; and whether this task leads.
+        """
         actor = self.actor
         inbox = actor.inbox
         stopwatch = actor.node.stopwatch
@@ -80,12 +110,7 @@ class Worker:
                 request = inbox.take()
                 if request is None:
                     actor.leading = False
-                    if not self._may_rest():
-                        return False
-                    await rest(actor)
-                    began = stopwatch()
-                    handled, pause_at = 0, began + FAIR_SECONDS
-                    continue
+                    return None, False
                 command = actor.commands.get(request.command)
                 if command is not None and not command.is_async:
                     run_plain(request, command)
@@ -98,14 +123,12 @@ class Worker:
                     if trap is not ENDED:
                         actor.leading = False
                         actor.summon()
-                        await self._stay_with(request, trap)
-                        if actor.leading:
-                            return False
-                        actor.leading = True
+                        if not await self._stay_with(request, trap):
+                            return request, False
                         now = stopwatch()
                         handled, pause_at = 0, now + FAIR_SECONDS
                     if request.cut is not None:
-                        return True
+                        return request, True
                 began = now
                 handled += 1
                 if handled >= FAIR_MESSAGES or now > pause_at:
@@ -120,25 +143,45 @@ class Worker:
     def _may_rest(self) -> bool:
         return self.permanent or len(self.actor.resting) < MOST_RESTING
 
-    async def _stay_with(self, request: Request, trap: object) -> None:
-        """Drive a handler that has blocked until it ends."""
-        request.since = trio.current_time()
-        await go_on(request, trap)
+    async def _stay_with(self, request: Request, trap: object, answer: object = None) -> bool:
+        """Drive a handler that has blocked until it ends; tell whether this task leads then.
+
+        Args:
+            request: the request.
+            trap: what the handler waits for; ENDED if the answer to that is there.
+            answer: that answer.
+        """
+        if trap is not ENDED:
+            request.since = trio.current_time()
+        try:
+            await go_on(request, trap, answer)
+        except Exception as bug:  # a handler's own was dealt with
+            self.actor.broke(request, bug)
+            raise
         if request.cut is Cut.STOP:
             await trio.lowlevel.checkpoint_if_cancelled()
+        if self.actor.leading:
+            return False
+        self.actor.leading = True
+        return True
 
+    @types.coroutine
+    def rest(self) -> Generator[object, Any, object]:
+        """Wait until there is something to lead, or an errand.
 
-async def rest(actor: Actor) -> None:
-    """Wait until there is something to lead.
+        Cancellation: as usual.
 
-    Cancellation: as usual.
-    """
-    resting = actor.resting
-    task = trio.lowlevel.current_task()
+        Returns:
+            What the handler of the errand waited for, as Trio gives it.
+        """
+        if self._parking is None:
+            self._parking = parking(self._abort)
+        self.actor.resting.append(self)
+        answer = yield self._parking
+        if self.errand is None:
+            answer.unwrap()
+        return answer
 
-    def abort(_: object) -> trio.lowlevel.Abort:
-        resting.remove(task)
+    def _abort(self, _: object) -> trio.lowlevel.Abort:
+        self.actor.resting.remove(self)
         return trio.lowlevel.Abort.SUCCEEDED
-
-    resting.append(task)
-    await trio.lowlevel.wait_task_rescheduled(abort)

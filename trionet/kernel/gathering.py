@@ -113,7 +113,7 @@ class Selection(Generic[K, T]):
 def _waiting_for(together: Together) -> Iterator[Request | Branch | None]:
     """While the current task waits for its branches."""
     parent = handling.get()
-    waiter = None if parent is None else waiter_for(parent)
+    waiter = waiter_for(parent)
     if waiter is None:
         yield None
         return

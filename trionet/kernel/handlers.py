@@ -15,7 +15,7 @@ from trionet.kernel.context import handling
 from trionet.kernel.declaration import Declaration
 from trionet.kernel.observing import CALLERS
 from trionet.kernel.producing import begin as begin_stream
-from trionet.kernel.request import Request, State
+from trionet.kernel.request import RUNNING, Request
 from trionet.message import NO_CHECKS, check
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def run_plain(request: Request, command: Declaration) -> None:
     if request.checks and not _passes(actor, request):
         return
     node = actor.node
-    request.state = State.RUNNING
+    request.state = RUNNING
     actor.messages += 1
     former, node.current = node.current, request
     try:
@@ -64,7 +64,7 @@ def begin(request: Request, command: Declaration | None, worker: Worker) -> obje
     if request.checks and not _passes(actor, request):
         return ENDED
     node = actor.node
-    request.state = State.RUNNING
+    request.state = RUNNING
     request.shielded = command.shielded
     request.worker = worker
     request.context = context = actor.context.copy()
@@ -82,18 +82,19 @@ def begin(request: Request, command: Declaration | None, worker: Worker) -> obje
     return ENDED
 
 
-async def go_on(request: Request, trap: object) -> None:
+async def go_on(request: Request, trap: object, answer: object = None) -> None:
     """Drive a handler that has blocked until it ends, in the task of its first step.
 
     Cancellation: reaches the handler where it waits; what it makes of it is the end of the request.
 
     Args:
         request: the request.
-        trap: what the handler waits for.
+        trap: what the handler waits for; ENDED if the answer to that is there.
+        answer: that answer, as Trio gives it.
     """
     actor = request.target
     try:
-        value = await _resume(request, trap)
+        value = await _resume(request, trap, answer)
     except BaseException as error:
         actor.raised(request, error)
     else:
@@ -162,7 +163,7 @@ _CALLERS: Final = (_first_step.__code__, _plain.__code__, begin_stream.__code__,
 
 
 @types.coroutine
-def _resume(request: Request, trap: object) -> Generator[object, object, Any]:
+def _resume(request: Request, trap: object, answer: object) -> Generator[object, object, Any]:
     """Pass on what the handler waits for to Trio, and Trio's answers to the handler."""
     coroutine, context = request.coroutine, request.context
     assert coroutine is not None
@@ -173,7 +174,8 @@ def _resume(request: Request, trap: object) -> Generator[object, object, Any]:
     while True:
         step: Callable[[Any], object] = coroutine.send
         try:
-            answer = yield trap
+            if trap is not ENDED:
+                answer = yield trap
         except GeneratorExit:  # the whole run was dropped
             coroutine.close()
             raise

@@ -19,7 +19,7 @@ from contextlib import suppress
 
 import trio
 
-from trionet.kernel.request import Request, State
+from trionet.kernel.request import DONE, QUEUED, Request
 
 #: Length at which an inbox is first reported as overloaded; then at each doubling (as skynet does).
 FIRST_WARNING = 1024
@@ -83,7 +83,7 @@ class Inbox:
 
     def withdraw(self, request: Request) -> None:
         """Take back a message that is queued, in the line or in the inbox: it will never be handled."""
-        request.state = State.DONE
+        request.state = DONE
         if self._line is not None and request in self._line:
             del self._line[request]
             return
@@ -97,7 +97,7 @@ class Inbox:
         """Take the next message that nobody has withdrawn, or None when the inbox is empty."""
         while self.size:
             request = self._receive.receive_nowait()
-            if request.state is State.QUEUED:
+            if request.state is QUEUED:
                 self.size -= 1
                 if request.from_link or self._line:
                     self._gave_room(request)
@@ -138,7 +138,7 @@ class Inbox:
         with suppress(trio.WouldBlock):
             while True:
                 request = self._receive.receive_nowait()
-                if request.state is State.QUEUED:
+                if request.state is QUEUED:
                     found.append(request)
                 else:
                     self._withdrawn -= 1

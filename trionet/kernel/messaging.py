@@ -6,7 +6,7 @@ call and every send passes; the rest of the node is :mod:`trionet.kernel.node`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import Context
 from itertools import count
 from math import inf
@@ -17,7 +17,7 @@ from trio.lowlevel import checkpoint_if_cancelled
 
 from trionet.config import NodeConfig
 from trionet.errors import CallError, ServiceBusy, ServiceExited
-from trionet.handle import Handle, is_local_name
+from trionet.handle import MAX_LOCAL, Handle, is_local_name
 from trionet.kernel.actor import Actor
 from trionet.kernel.addressing import Addressing
 from trionet.kernel.calls import LocalCall
@@ -25,16 +25,16 @@ from trionet.kernel.command import DEFAULT_OPTIONS, CallOptions, Command, comman
 from trionet.kernel.context import current_actor, handling
 from trionet.kernel.dead_letters import DeadLetter, DeadLetters
 from trionet.kernel.deadlines import Deadlines
-from trionet.kernel.direct import DirectCall, may_nest, run_here, run_inline
+from trionet.kernel.direct import DirectCall, begin_here
 from trionet.kernel.network import Network, Outgoing
 from trionet.kernel.observing import Observer
 from trionet.kernel.patience import Waiting, choose_deadline, wait_for_room
 from trionet.kernel.reference import make_reference
-from trionet.kernel.request import Request, State
+from trionet.kernel.request import DONE, Request
 from trionet.kernel.seams import Seams
-from trionet.kernel.together import waiter_for
+from trionet.kernel.together import Branch, waiter_for
 from trionet.kernel.traces import trace_ids
-from trionet.message import Limits, snapshot_arguments
+from trionet.message import NO_CHECKS, Limits, are_plain, snapshot_arguments
 
 if TYPE_CHECKING:
     from trionet.kernel.stream import Stream, StreamOptions
@@ -49,6 +49,7 @@ class Messaging(Addressing):
 
     Attributes:
         current: the request whose handler holds the event loop right now.
+        nested: how many first steps of coroutines are within one another right now.
         observer: what knows of handlers, on a node that observes them.
     """
 
@@ -60,6 +61,7 @@ class Messaging(Addressing):
         self.deadlines: Deadlines = Deadlines()
         self.context: Context = Context()
         self.current: Request | None = None
+        self.nested = 0
         self._sessions = count(1)
         self._traces = trace_ids(config.trace.sample, seams.random)
         self.observer: Observer | None = None
@@ -93,7 +95,7 @@ class Messaging(Addressing):
 
     # calls
 
-    async def call_command(
+    async def call_command(  # noqa: C901 - a function more would be paid by each message
         self,
         target: Handle | str,
         command: str | Command[Any, Any],
@@ -103,33 +105,44 @@ class Messaging(Addressing):
     ) -> Any:
         """Call a command and wait for the end of the call; see :class:`BoundCommand`."""
         name = command.name if type(command) is Command else command_name(command)
-        args, kwargs, checks = snapshot_arguments(args, kwargs, self.limits, self.resolve_reference)
+        checks: Sequence[object] = NO_CHECKS
+        if not are_plain(args, kwargs):
+            args, kwargs, checks = snapshot_arguments(args, kwargs, self.limits, self.resolve_reference)
         if self.stopwatch() < self._slice_ends:
             await checkpoint_if_cancelled()
         else:
             await self._let_others_run()
-        where = self.locate(target)
+        where: Actor | Handle | None = None
+        if type(target) is Handle and target.incarnation == self.incarnation:
+            where = self.actors.get(target.value & MAX_LOCAL)
+        if where is None:
+            where = self.locate(target)
         parent = handling.get()
         trace = next(self._traces) if parent is None else parent.trace
         source = current_actor.get()
         if not isinstance(where, Actor):
             deadline, enforced = choose_deadline(self.config, command, where, options, parent)
-            handler = None if parent is None or waiter_for(parent) is None else parent
             return await self.network.call(
-                Outgoing(source, where, name, args, kwargs, deadline, enforced, trace, handler)
+                Outgoing(source, where, name, args, kwargs, deadline, enforced, trace, _handler(parent))
             )
         request: LocalCall
+        waiter: Request | Branch | None = None
         declared = where.commands.get(name)
-        if declared is not None and declared.inline and where.is_idle() and may_nest(declared, parent):
+        if declared is not None and where.may_begin(declared):
             request = DirectCall(source, where, name, args, kwargs, checks, trace)
             request.session = next(self._sessions)
             request.asked = command, options, parent
             if declared.is_async:
-                await run_inline(request, declared, parent)
-            else:
-                run_here(request, declared)
-            if request.state is State.DONE:
-                return request.result()
+                request.caller = trio.lowlevel.current_task()
+                waiter = waiter_for(parent)
+                if waiter is not None:
+                    waiter.waits_for = request
+            begin_here(request, declared)
+            if request.state is DONE:
+                if waiter is not None:
+                    waiter.waits_for = None
+                return request.result() if request.error is not None or request.checks else request.value
+            request.has_begun = True
             enforced = request.settle_deadline()
         else:
             request = LocalCall(source, where, name, args, kwargs, checks, trace)
@@ -138,7 +151,7 @@ class Messaging(Addressing):
             self._hand_over(request, where, source)
         if enforced:
             self.deadlines.add(request)
-        waiter = None if parent is None else waiter_for(parent)
+        waiter = waiter or waiter_for(parent)
         if waiter is None:
             return await request.outcome()
         with Waiting(waiter, request):
@@ -209,7 +222,9 @@ class Messaging(Addressing):
     ) -> None:
         """Send a command and wait for room in the inbox; see :meth:`BoundCommand.send`."""
         name = command.name if type(command) is Command else command_name(command)
-        args, kwargs, checks = snapshot_arguments(args, kwargs, self.limits, self.resolve_reference)
+        checks: Sequence[object] = NO_CHECKS
+        if not are_plain(args, kwargs):
+            args, kwargs, checks = snapshot_arguments(args, kwargs, self.limits, self.resolve_reference)
         if self.stopwatch() < self._slice_ends:
             await checkpoint_if_cancelled()
         else:
@@ -218,13 +233,21 @@ class Messaging(Addressing):
         trace = next(self._traces) if parent is None else parent.trace
         source = current_actor.get()
         try:
-            where = self.locate(target)
+            where: Actor | Handle | None = None
+            if type(target) is Handle and target.incarnation == self.incarnation:
+                where = self.actors.get(target.value & MAX_LOCAL)
+            if where is None:
+                where = self.locate(target)
             if not isinstance(where, Actor):
                 await self.network.send(
                     Outgoing(source, where, name, args, kwargs, inf, False, trace, parent)
                 )
                 return
             request = Request(source, where, name, args, kwargs, checks, trace)
+            declared = where.commands.get(name)
+            if declared is not None and where is not source and where.may_begin(declared):
+                begin_here(request, declared)
+                return
             if self._hand_over(request, where, source):
                 return
         except ServiceBusy:
@@ -232,7 +255,7 @@ class Messaging(Addressing):
         except CallError as error:
             self._dead_letter(target, name, args, kwargs, error)
             return
-        waiter = None if parent is None else waiter_for(parent)
+        waiter = waiter_for(parent)
         if waiter is None:
             await wait_for_room(request)
         else:
@@ -248,7 +271,9 @@ class Messaging(Addressing):
     ) -> None:
         """Send a command if there is room right now; see :meth:`BoundCommand.send_nowait`."""
         name = command.name if type(command) is Command else command_name(command)
-        args, kwargs, checks = snapshot_arguments(args, kwargs, self.limits, self.resolve_reference)
+        checks: Sequence[object] = NO_CHECKS
+        if not are_plain(args, kwargs):
+            args, kwargs, checks = snapshot_arguments(args, kwargs, self.limits, self.resolve_reference)
         parent = handling.get()
         trace = next(self._traces) if parent is None else parent.trace
         source = current_actor.get()
@@ -276,3 +301,8 @@ class Messaging(Addressing):
         source = current_actor.get()
         handle = None if source is None else source.handle
         self.dead_letters.add(DeadLetter(handle, target, command, args, kwargs, str(error)))
+
+
+def _handler(parent: Request | None) -> Request | None:
+    """The handler whose wait it is, if it waits."""
+    return None if waiter_for(parent) is None else parent

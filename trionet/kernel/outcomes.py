@@ -19,7 +19,7 @@ from trionet.errors import (
     printable,
     text_of,
 )
-from trionet.kernel.request import Cut, Request, State
+from trionet.kernel.request import DONE, QUEUED, RUNNING, Cut, Request
 from trionet.message import NO_CHECKS, is_plain, snapshot, value_class
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class HandlerEnds:
         """The handler returned."""
         if request.worker is not None:
             self._over(request)
-        if request.state is not State.RUNNING:
+        if request.state is not RUNNING:
             return  # deferred, or nobody waits any more
         checks: Sequence[object] = NO_CHECKS
         if not request.one_way and not is_plain(value):
@@ -92,22 +92,22 @@ class HandlerEnds:
     def not_started(self, request: Request, error: CallError) -> None:
         """The handler could not even be called."""
         self._over(request)
-        request.state = State.QUEUED
+        request.state = QUEUED
         self.refused(request, error)
 
     def refused(self, request: Request, error: BaseException) -> None:
         """The message could not be handled: a call fails, a send is logged (C9)."""
         if request.one_way:
-            request.state = State.DONE
+            request.state = DONE
             self.log.error(
                 "%s, sent to %s, failed", printable(request.command), self.describe(), exc_info=error
             )
             return
-        ended = request.state is State.DONE
+        ended = request.state is DONE
         if ended or request.is_abandoned():
             text = "%s of %s raised when nobody waited"
             self.log.error(text, request.command, self.describe(), exc_info=error)
-        if isinstance(error, CallError) and request.state is State.QUEUED:
+        if isinstance(error, CallError) and request.state is QUEUED:
             request.fail(error)
         elif not ended:
             request.fail(portable(error, self.node))

@@ -24,7 +24,7 @@ from trionet.errors import BadMessage, CallError, Deadlock, NoSuchCommand, Servi
 from trionet.kernel.calls import NO_KWARGS
 from trionet.kernel.context import handling
 from trionet.kernel.deadlock import find_circle
-from trionet.kernel.request import Cut, Request, State
+from trionet.kernel.request import DONE, QUEUED, Cut, Request, State
 from trionet.message import NO_CHECKS, is_plain, weighed_snapshot, weight_of_plain
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ class LocalStream(Producing):
     @property
     def executed(self) -> bool:
         """Whether the handler started."""
-        return self.state is not State.QUEUED
+        return self.state is not QUEUED
 
     def taken(self, items: int, size: int) -> None:
         """Items left the buffer."""
@@ -171,7 +171,7 @@ class LocalStream(Producing):
 
     def leave(self) -> bool:
         """The consumer leaves; tells whether the end is still to come."""
-        if self.state is State.QUEUED:
+        if self.state is QUEUED:
             self.target.inbox.withdraw(self)
             self._let_go()
             return False
@@ -203,8 +203,8 @@ class LocalStream(Producing):
         self._end(error)
 
     def _end(self, error: Exception | None) -> None:
-        if self.state is not State.DONE:
-            self.state = State.DONE
+        if self.state is not DONE:
+            self.state = DONE
             self._let_go()
             self.feed.end(error)
 

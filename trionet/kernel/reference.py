@@ -6,11 +6,11 @@ at run time it is an instance of a class made for ``Greeter`` that has its comma
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
 from typing import Any, Final, Protocol, cast
 
 from trionet.handle import Handle
-from trionet.kernel.command import DEFAULT_OPTIONS, CallOptions, Command
+from trionet.kernel.command import BoundCommand, Command
+from trionet.kernel.command import Messenger as CommandMessenger
 from trionet.kernel.declaration import Declaration
 from trionet.kernel.service import SERVICE_CLASSES
 from trionet.kernel.stream import Stream, StreamOptions
@@ -19,18 +19,8 @@ from trionet.kernel.untyped import UntypedMethod
 from trionet.message import register_reference_class
 
 
-class Messenger(Protocol):
+class Messenger(CommandMessenger, Protocol):
     """The node, as a reference needs it."""
-
-    def call_command(
-        self,
-        target: Handle | str,
-        command: str | Command[Any, Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        options: CallOptions = DEFAULT_OPTIONS,
-    ) -> Coroutine[Any, Any, Any]:
-        """Call and wait for the result."""
 
     def call_stream(
         self,
@@ -42,24 +32,6 @@ class Messenger(Protocol):
     ) -> StreamCall[Any]:
         """Prepare to open a stream."""
 
-    def send_command(
-        self,
-        target: Handle | str,
-        command: str | Command[Any, Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> Coroutine[Any, Any, None]:
-        """Send, and wait for room."""
-
-    def send_command_nowait(
-        self,
-        target: Handle | str,
-        command: str | Command[Any, Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> None:
-        """Send, if there is room."""
-
 
 class Reference:
     """A service to call and send to, bound to a handle or to a name.
@@ -68,7 +40,7 @@ class Reference:
     values: they travel in messages, are hashable, and equal when they are bound to the same.
     """
 
-    __slots__ = ("_node", "_target")
+    __slots__ = ("__dict__", "_node", "_target")
 
     __trionet_interface__: type | None = None
     _node: Messenger
@@ -83,27 +55,10 @@ class Reference:
         interface = self.__trionet_interface__
         return self._target, None if interface is None else f"{interface.__module__}:{interface.__qualname__}"
 
-    def __trionet_call__(
-        self,
-        command: str | Command[Any, Any],
-        options: CallOptions,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> Coroutine[Any, Any, Any]:
-        """Call and wait for the result."""
-        return self._node.call_command(self._target, command, args, kwargs, options)
-
-    def __trionet_send__(
-        self, command: str | Command[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Coroutine[Any, Any, None]:
-        """Send, and wait for room."""
-        return self._node.send_command(self._target, command, args, kwargs)
-
-    def __trionet_send_nowait__(
-        self, command: str | Command[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> None:
-        """Send, if there is room."""
-        self._node.send_command_nowait(self._target, command, args, kwargs)
+    def __trionet_command__(self, command: Command[Any, Any]) -> BoundCommand[Any, Any]:
+        """Give what a command is called and sent with, and keep it for the next time."""
+        bound = self.__dict__[command.name] = BoundCommand[Any, Any](self._node, self._target, command)
+        return bound
 
     def __trionet_stream__(
         self,

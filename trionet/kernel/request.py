@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import enum
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
@@ -40,6 +40,13 @@ class State(enum.Enum):
     DEFERRED = "deferred"
     #: it ended, or its caller went away before it started
     DONE = "done"
+
+
+# In Python 3.11 it takes longer to look a member up than to enter a function.
+QUEUED: Final = State.QUEUED
+RUNNING: Final = State.RUNNING
+DEFERRED: Final = State.DEFERRED
+DONE: Final = State.DONE
 
 
 class Cut(enum.Enum):
@@ -81,7 +88,7 @@ class Request:
     deadline: float = inf
     since: float = 0.0
     queued_at: float = inf
-    state: State = State.QUEUED
+    state: State = QUEUED
     cut: Cut | None = None
     shielded: bool = False
     worker: Worker | None = None
@@ -137,7 +144,7 @@ class Request:
 
     def time_left_bound(self) -> float:
         """The deadline at which the handler will be cancelled, for the calls that it makes itself."""
-        if self.shielded or self.state is not State.RUNNING or self.cut is not None:
+        if self.shielded or self.state is not RUNNING or self.cut is not None:
             return inf  # of a handler that was cut, only what is shielded can still call
         return self.deadline
 
@@ -181,7 +188,7 @@ class Request:
         """Cancel the running handler; the request ends when the handler has."""
         if self.cut is None:
             self.cut = why
-        if self.worker is not None:
+        if self.worker is not None and self.worker.scope is not None:
             self.worker.scope.cancel(reason=why.value)
 
     def expire(self) -> None:
@@ -206,18 +213,18 @@ class Request:
 
     def succeed(self, value: Any, checks: Sequence[object]) -> None:
         """The handler returned; ``value`` is a copy that the caller may keep, once it is checked."""
-        self.state = State.DONE
+        self.state = DONE
 
     def fail(self, error: Exception) -> None:
         """The handler raised, or the message could not reach one."""
-        self.state = State.DONE
+        self.state = DONE
 
     def cancelled(self) -> None:
         """The handler ended by cancellation, for the reason in :attr:`cut`."""
-        self.state = State.DONE
+        self.state = DONE
 
     def undeliverable(self, error: CallError) -> None:
         """It never reached a handler: a call fails, a send is a dead letter (C5)."""
-        self.state = State.DONE
+        self.state = DONE
         self.target.node.dead_letters.report(self, str(error))
         self.wake()

@@ -16,7 +16,7 @@ from attrs import field, validators
 
 from trionet.errors import DeadlineExceeded
 from trionet.handle import Handle
-from trionet.kernel.command import CallOptions, Command
+from trionet.kernel.command import DEFAULT_OPTIONS, BoundCommand, CallOptions, Command, command_name
 from trionet.kernel.declaration import Declaration
 from trionet.kernel.stream import Stream, StreamOptions
 from trionet.kernel.stream_reader import OwnReader, StreamCall
@@ -245,17 +245,9 @@ class Service:
 
     # how commands of `self` work: a call is a plain method call, a send goes through the inbox
 
-    async def __trionet_call__(
-        self, command: Command[Any, Any], options: CallOptions, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
-        """Run the method, as a method call does, also one of a base class by way of ``super()``."""
-        result = command.function(self, *args, **kwargs)
-        if not command.is_async:
-            return result
-        with trio.move_on_after(inf if options.deadline is None else options.deadline):
-            return await result
-        text = f"{command.name} of {type(self).__qualname__} ran out of time and was cancelled"
-        raise DeadlineExceeded(text, executed=True)
+    def __trionet_command__(self, command: Command[Any, Any]) -> BoundCommand[Any, Any]:
+        """Give what a command of this service is called and sent with by the service itself."""
+        return _OwnCommand(self, command)
 
     def __trionet_stream__(
         self,
@@ -266,18 +258,6 @@ class Service:
     ) -> StreamCall[Any]:
         """Run the generator in place, also one of a base class by way of ``super()``."""
         return StreamCall(partial(_own_reader, declared.generator(self, *args, **kwargs)))
-
-    def __trionet_send__(
-        self, command: str | Command[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Coroutine[Any, Any, None]:
-        """Send to oneself; it never waits."""
-        return self.node.send_command(self.handle, command, args, kwargs)
-
-    def __trionet_send_nowait__(
-        self, command: str | Command[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> None:
-        """Send to oneself; there is always room."""
-        self.node.send_command_nowait(self.handle, command, args, kwargs)
 
     @classmethod
     def has_setup(cls) -> bool:
@@ -293,6 +273,45 @@ class Service:
     def has_teardown(cls) -> bool:
         """Whether the class has a ``teardown`` of its own."""
         return cls.teardown is not Service.teardown
+
+
+class _OwnCommand(BoundCommand[Any, Any]):
+    """A command of a service that means itself; to send it never waits."""
+
+    __slots__ = ("_service",)
+
+    def __init__(self, service: Service, command: Any, options: CallOptions = DEFAULT_OPTIONS) -> None:
+        self._service = service
+        self._command = command
+        self._options = options
+
+    async def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the method, as a method call does, also one of a base class by way of ``super()``."""
+        command: Any = self._command
+        result = command.function(self._service, *args, **kwargs)
+        if not command.is_async:
+            return result
+        deadline = self._options.deadline
+        with trio.move_on_after(inf if deadline is None else deadline):
+            return await result
+        text = f"{command.name} of {type(self._service).__qualname__} ran out of time and was cancelled"
+        raise DeadlineExceeded(text, executed=True)
+
+    def send(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, None]:
+        """Send to oneself; it never waits."""
+        service = self._service
+        return service.node.send_command(service.handle, self._command, args, kwargs)
+
+    def send_nowait(self, *args: Any, **kwargs: Any) -> None:
+        """Send to oneself; there is always room."""
+        service = self._service
+        service.node.send_command_nowait(service.handle, self._command, args, kwargs)
+
+    def _with(self, options: CallOptions) -> BoundCommand[Any, Any]:
+        return _OwnCommand(self._service, self._command, options)
+
+    def __repr__(self) -> str:
+        return f"<command {command_name(self._command)} of {self._service!r}>"
 
 
 async def _own_reader(generator: AsyncGenerator[Any, None]) -> OwnReader:

@@ -11,7 +11,7 @@ import attrs
 import trio
 
 from trionet.handle import Handle
-from trionet.kernel.request import Request, State
+from trionet.kernel.request import DEFERRED, Request
 from trionet.message import value
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def measure(actor: Actor) -> ServiceStatistics:
         actor.inbox.size,
         actor.inbox.waiting,
         len(actor.handlers),
-        sum(request.state is State.DEFERRED for request in actor.deferred or ()),
+        sum(request.state is DEFERRED for request in actor.deferred or ()),
         actor.count_tasks(),
         tuple(_handler(request) for request in actor.handlers),
     )

@@ -60,7 +60,7 @@ class Streaming(Messaging):
             self.config, declared, where, CallOptions(options.deadline), parent
         )
         trace = next(self._traces) if parent is None else parent.trace
-        opener = None if parent is None else waiter_for(parent)
+        opener = waiter_for(parent)
         feed = Feed(_items(options, declared), options.buffer_bytes or BUFFER_BYTES)
         source = current_actor.get()
         if isinstance(where, Actor):

@@ -20,9 +20,10 @@ import trio
 from trionet.errors import CallError, text_of
 from trionet.handle import Handle
 from trionet.kernel.actor import Actor
+from trionet.kernel.declaration import Declaration
 from trionet.kernel.inbox import Inbox
 from trionet.kernel.observing import TimedInbox
-from trionet.kernel.request import Request, State
+from trionet.kernel.request import DEFERRED, Request
 from trionet.kernel.traces import id_of
 from trionet.message import value
 
@@ -146,14 +147,14 @@ class _TappedActor(Actor):
 
     __slots__ = ()
 
-    def is_idle(self) -> bool:
+    def may_begin(self, command: Declaration) -> bool:
         """All messages go through the inbox."""
         return False
 
     def returned(self, request: Request, value: Any) -> None:
         """The handler returned."""
         super().returned(request, value)
-        later = request.state is State.DEFERRED
+        later = request.state is DEFERRED
         self._note_end(request, "left its reply for later" if later else f"returned {shown(value)}")
 
     def raised(self, request: Request, error: BaseException) -> None:

@@ -90,8 +90,10 @@ class Together:
         return None if self.ready or len(waits) < self.tasks else waits
 
 
-def waiter_for(parent: Request) -> Request | Branch | None:
+def waiter_for(parent: Request | None) -> Request | Branch | None:
     """The handler or the branch of it whose own task is the current one; None for any other task."""
+    if parent is None:
+        return None
     task = trio.lowlevel.current_task()
     if parent.worker is not None and parent.worker.task is task:
         return parent

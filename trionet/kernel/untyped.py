@@ -29,7 +29,7 @@ class UntypedMethod(BoundCommand[Any, Any]):
         options: CallOptions = DEFAULT_OPTIONS,
         stream_options: StreamOptions = DEFAULT_STREAM_OPTIONS,
     ) -> None:
-        super().__init__(reference, name, options)
+        super().__init__(reference._node, reference._target, name, options)
         self._reference = reference
         self._stream_options = stream_options
 

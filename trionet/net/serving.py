@@ -11,7 +11,7 @@ from typing import Any
 from trionet.errors import BadMessage, CallError, NoSuchService, ServiceBusy, ServiceExited
 from trionet.handle import LOCAL_BITS, Handle
 from trionet.kernel.declaration import Declaration
-from trionet.kernel.direct import run_here
+from trionet.kernel.direct import begin_here
 from trionet.kernel.messaging import SLICE
 from trionet.kernel.network import Outgoing
 from trionet.net.desk import NODE_ID, UNDELIVERED, NodeDesk
@@ -49,7 +49,7 @@ class Serving(Sending):
             if command is None:
                 self.serve(session, request)
             else:
-                run_here(request, command)
+                begin_here(request, command)
                 if request.is_open():
                     self._serving[session] = request
         except CallError as error:
@@ -89,7 +89,7 @@ class Serving(Sending):
             if command is None:
                 self._accept(request)
                 return False
-            run_here(request, command)
+            begin_here(request, command)
         except CallError as error:
             if route.target != NODE_ID:
                 target = self.local_handle(route.target)
@@ -97,15 +97,13 @@ class Serving(Sending):
         return True
 
     def _begins_here(self, request: InboundSend) -> Declaration | None:
-        """The command, if this task may run its handler, which neither waits nor is to wait (C2, C7).
+        """The command, if its handler may begin before this task goes on (C2, C7).
 
         It does so for as long as a caller may go on without letting others run, and never with validators.
         """
         actor = request.target
         command = actor.commands.get(request.command)
-        if command is None or not command.inline or command.is_async or request.checks:
-            return None
-        if not actor.is_idle():
+        if command is None or request.checks or not actor.may_begin(command):
             return None
         now = self.node.stopwatch()
         if self._batch != self._pump.batch:

@@ -40,7 +40,6 @@ WORKLOADS: Final = (
             floor("raw_local:call"),
             trionet("def", "local:call", "plain", goals=(Goal("rate", 1.5),)),
             trionet("async", "local:call", "coroutine", goals=(Goal("rate", 0.85),)),
-            trionet("async inline", "inline:call", goals=(Goal("rate", 1.5),)),
             trionet("def, from main", "local:call_from_main", "plain"),
             _pykka("call", share=0.4),
             _xoscar("call", share=0.2),
@@ -53,8 +52,7 @@ WORKLOADS: Final = (
         (
             floor("raw_local:calls", 100),
             trionet("def", "local:calls", 100, "plain", goals=(Goal("rate", 1.5),)),
-            trionet("async inline", "inline:calls", 100, goals=(Goal("rate", 1.5),)),
-            trionet("async", "local:calls", 100, "coroutine"),
+            trionet("async", "local:calls", 100, "coroutine", goals=(Goal("rate", 1.5),)),
             _pykka("calls", 100, share=0.4),
             _xoscar("calls", 100, share=0.2),
         ),

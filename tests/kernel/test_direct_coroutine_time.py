@@ -1,4 +1,4 @@
-"""Inline coroutines in the task of their caller: its cancellation, its time (C4, C6)."""
+"""Coroutines that begin before their caller waits: its cancellation, its time (C4, C6)."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ async def test_c6_cancelled_while_its_service_ends_too(autojump_clock: MockClock
     track = Track()
 
     class Slow(Runner):
-        @command(inline=True)
+        @command
         async def clean_up(self, key: str) -> None:
             try:
                 await trio.sleep_forever()
@@ -152,7 +152,7 @@ async def test_c6_a_deferred_reply_does_not_keep_a_caller_that_is_cancelled(
         track.open("a")
 
 
-async def test_c7_a_deferred_reply_of_an_inline_handler_arrives(autojump_clock: MockClock) -> None:
+async def test_c7_a_deferred_reply_of_a_handler_that_waits_arrives(autojump_clock: MockClock) -> None:
     track = Track()
     async with opened() as node, trio.open_nursery() as nursery:
         box = await run_on(node, track)
@@ -165,7 +165,7 @@ async def test_c7_a_deferred_reply_of_an_inline_handler_arrives(autojump_clock: 
 
 async def test_c6_it_knows_when_its_time_is_over(autojump_clock: MockClock) -> None:
     class Curious(Service):
-        @command(inline=True)
+        @command
         async def deadline(self) -> float:
             with trio.move_on_after(1):
                 await trio.sleep_forever()

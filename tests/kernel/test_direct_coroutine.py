@@ -1,4 +1,4 @@
-"""Inline coroutines in the task of their caller: where they run, slots, many at once (C7, C9)."""
+"""Coroutines that begin before their caller waits: where they run, slots, many at once (C7, C9)."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ colour: ContextVar[str] = ContextVar("colour", default="none")
 
 
 @direct_only
-async def test_c6_it_runs_in_the_task_of_its_caller(autojump_clock: MockClock) -> None:
-    """From its first step to its last, with waits in between."""
+async def test_c6_it_begins_at_once_in_a_task_of_its_service(autojump_clock: MockClock) -> None:
+    """From its first step to its last, with waits in between, it is in the same one."""
     track = Track()
     async with opened() as node, trio.open_nursery() as nursery:
         box = await run_on(node, track)
@@ -31,7 +31,8 @@ async def test_c6_it_runs_in_the_task_of_its_caller(autojump_clock: MockClock) -
         assert node.service_statistics(box).running == 1
         (request,) = actor_of(node, box).handlers
         assert track.tasks == [request.task]
-        assert request.task in nursery.child_tasks
+        assert track.here() == [True]
+        assert request.task not in nursery.child_tasks
         track.open("a")
         await held.over.wait()
         assert held.end == "value a"
@@ -41,7 +42,7 @@ async def test_c6_it_runs_in_the_task_of_its_caller(autojump_clock: MockClock) -
 
 async def test_c9_an_error_after_a_wait_fails_its_call_only(autojump_clock: MockClock) -> None:
     class Failing(Runner):
-        @command(inline=True)
+        @command
         async def fail_late(self) -> None:
             await trio.sleep(1)
             raise ValueError("late")
@@ -55,7 +56,7 @@ async def test_c9_an_error_after_a_wait_fails_its_call_only(autojump_clock: Mock
 
 async def test_c9_context_variables_do_not_leak_across_waits(autojump_clock: MockClock) -> None:
     class Colourful(Service):
-        @command(inline=True)
+        @command
         async def paint(self) -> tuple[str, str, str]:
             before = colour.get()
             colour.set("of the handler")
@@ -107,15 +108,16 @@ async def test_c7_its_slot_is_free_when_it_is_cancelled(autojump_clock: MockCloc
 @direct_only
 async def test_c7_what_it_sends_to_itself_comes_after_its_first_step(autojump_clock: MockClock) -> None:
     class Forward(Serial):
-        @command(inline=True)
+        @command
         async def go(self) -> None:
-            self.track.tasks.append(trio.lowlevel.current_task())
+            self.track.begins()
             await self.note.send("sent")
             self.track.log.append("went")
 
     track = Track()
     async with opened() as node:
-        box = await node.start(spec(Forward, track))
+        box: Any = await run_on(node, track, kind=Forward)
+        track.here()
         await box.go()
         assert track.here() == [True]
         assert await track.settle(node) == ["went", "sent"]
@@ -143,7 +145,7 @@ async def test_c7_no_more_of_them_than_the_limit(autojump_clock: MockClock, limi
 
 async def test_c7_within_the_branches_of_a_gather(autojump_clock: MockClock) -> None:
     class Gatherer(Service):
-        @command(inline=True)
+        @command
         async def both(self, one: Runner, two: Runner) -> list[Any]:
             outcomes = await gather(one.hold("a"), two.hold("b"), deadline=2)
             return [outcome.value or type(outcome.error).__name__ for outcome in outcomes]
@@ -165,7 +167,7 @@ async def test_c7_within_the_branches_of_a_select(autojump_clock: MockClock) -> 
     """Who leaves it cancels the others, whose handlers end first."""
 
     class Chooser(Service):
-        @command(inline=True)
+        @command
         async def first(self, one: Runner, two: Runner) -> Any:
             async with select({"one": one.hold("a"), "two": two.hold("b")}) as ended:
                 async for name, outcome in ended:

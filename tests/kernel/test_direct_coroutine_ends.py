@@ -1,4 +1,4 @@
-"""Inline coroutines whose service, caller or node ends while they wait (C8)."""
+"""Coroutines that began before their caller waited, whose service, caller or node ends (C8)."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ async def test_c8_it_ends_its_own_service_and_waits(autojump_clock: MockClock, h
     """In its first step, before anybody else has run; what it asked for concerns itself."""
 
     class Ending(Runner):
-        @command(inline=True)
+        @command
         async def finish(self) -> str:
             if how == "kill":
                 self._actor.kill()
@@ -128,11 +128,11 @@ async def test_c8_it_ends_its_own_service_and_waits(autojump_clock: MockClock, h
 
 
 async def test_c8_its_caller_is_killed(autojump_clock: MockClock) -> None:
-    """The task in which it runs ends; its own service goes on."""
+    """Its own service goes on."""
     track = Track()
     async with opened() as node, trio.open_nursery() as nursery:
         box, outer = await run_on(node, track), await run_on(node, track)
-        caller = await begin(nursery, lambda: outer.ask(box, "hold", "a"))
+        caller = await begin(nursery, lambda: outer.relay(box, "hold", "a"))
         await node.kill(outer)
         await caller.over.wait()
         assert caller.end.startswith("ServiceExited")
@@ -163,7 +163,7 @@ async def test_c8_nothing_is_left_of_one_that_waited(autojump_clock: MockClock) 
         actor = actor_of(node, box)
         before = actor.count_tasks()
         caller = await begin(nursery, lambda: box.hold("a"))
-        assert actor.count_tasks() == before + 1
+        assert actor.count_tasks() == before
         (request,) = actor.handlers
         assert isinstance(request, DirectCall)
         track.open("a")

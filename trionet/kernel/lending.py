@@ -1,0 +1,126 @@
+"""Steps that are made on behalf of a task that rests: the one place that knows of Trio's inside (C6, C7).
+
+Duty: let code run as another task, up to where it waits, without a change of tasks.
+
+Theory of operation.  A task that rests is parked by Trio, with a function that withdraws it from what it
+waits for.  To lend it is to do by hand, from within the task that runs now, what Trio's loop does when it
+runs a task: say that it is the current one, and that it waits for nothing; run the step; and then arrange
+for what the step waits for.  Whatever the step opens, a cancel scope or a nursery, or takes, a lock or a
+slot of a limiter, is that task's own.  If the step waits for nothing, the task rests on as if nothing had
+been.  If it does, then Trio sees a task that is parked for what the step waits for; the answer reaches the
+task where it rests, and the task passes it on.
+
+Trio offers none of that, so it takes private names of Trio's.  Where one of them is missing nothing is
+lent, and what would have been goes by way of the inbox.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import attrs
+import trio
+from trio._core import _run
+
+from trionet.kernel.handlers import ENDED, begin
+
+if TYPE_CHECKING:
+    from trionet.kernel.declaration import Declaration
+    from trionet.kernel.dispatch import Worker
+    from trionet.kernel.request import Request
+
+#: Steps that may be made within one another, each as another task.
+MOST_NESTED: Final = 16
+
+_LOOP: Final[Any] = getattr(_run, "GLOBAL_RUN_CONTEXT", None)
+
+
+def _request_of(wait: Callable[..., Any], *args: object) -> Any:
+    """What Trio's loop is asked for by something that waits."""
+    waiting = wait(*args)
+    try:
+        return waiting.send(None)
+    finally:
+        waiting.close()
+
+
+def parking(abort: Callable[[Any], trio.lowlevel.Abort]) -> Any:
+    """What a task asks Trio's loop for, as often as it likes, to be parked until it is rescheduled.
+
+    Args:
+        abort: as for :func:`trio.lowlevel.wait_task_rescheduled`.
+    """
+    return _request_of(trio.lowlevel.wait_task_rescheduled, abort)
+
+
+_EXAMPLE: Final = parking(lambda _: trio.lowlevel.Abort.SUCCEEDED)
+_PARKING: Final = type(_EXAMPLE)
+_CHECKPOINT: Final = _request_of(trio.lowlevel.cancel_shielded_checkpoint)
+
+#: Whether this version of Trio has what lending takes.
+POSSIBLE: Final = (
+    _LOOP is not None
+    and hasattr(_EXAMPLE, "abort_func")
+    and hasattr(trio.lowlevel.Task, "_attempt_delivery_of_any_pending_cancel")
+    and {"_abort_func", "_cancel_points", "_schedule_points"} <= attrs.fields_dict(trio.lowlevel.Task).keys()
+)
+
+
+def lend(worker: Worker, request: Request, command: Declaration) -> None:
+    """Make the first step of a handler in the name of a task of its service that rests.
+
+    Args:
+        worker: the one that rests; from now on it either does so again, or stays with the handler.
+        request: the message.
+        command: what it is for, a coroutine.
+    """
+    actor, task = worker.actor, cast("Any", worker.task)
+    node = actor.node
+    borrower = _LOOP.task
+    abort, task._abort_func = task._abort_func, None
+    _LOOP.task = task
+    node.nested += 1
+    waits_for = ENDED
+    try:
+        waits_for = begin(request, command, worker)
+    finally:
+        node.nested -= 1
+        _LOOP.task = borrower
+        if waits_for is ENDED:
+            actor.resting.append(worker)
+            task._abort_func = abort
+            task._attempt_delivery_of_any_pending_cancel()
+    if waits_for is not ENDED:
+        request.since = trio.current_time()
+        worker.errand = request, _park(task, waits_for)
+    elif actor.inbox.size:
+        actor.summon()  # its slot is free
+
+
+def _park(task: Any, waits_for: Any) -> object:
+    """Park a task for what a step waits for that was made in its name; what Trio's loop does after a step.
+
+    Returns:
+        What the task must ask Trio's loop for itself, as it goes on; ENDED for nothing.
+    """
+    if type(waits_for) is _PARKING:
+        task._schedule_points += 1
+        task._cancel_points += 1
+        task._abort_func = waits_for.abort_func
+        task._attempt_delivery_of_any_pending_cancel()
+        return ENDED
+    trio.lowlevel.reschedule(task)
+    if waits_for is _CHECKPOINT:
+        task._schedule_points += 1
+        return ENDED
+    return waits_for
+
+
+def see_as(task: Any, look: Callable[..., Any], *args: object) -> Any:
+    """Call a function that asks what holds for the current task, as another one."""
+    present, _LOOP.task = _LOOP.task, task
+    try:
+        return look(*args)
+    finally:
+        _LOOP.task = present
