@@ -168,7 +168,7 @@ async def test_c14_nonsense_within_the_protocol_is_answered(caplog: pytest.LogCa
             link = scene.peer(3, 1).link
             session = link.call(0, NODE_ID, KILL, payload, token=Ignored())
             scene.peer(3, 1).kick()
-            while session in link._sender.calls:  # noqa: ASYNC110 - until it is answered
+            while session in link.calls:  # noqa: ASYNC110 - until it is answered
                 await trio.sleep(0.01)
         assert await scene.node(3).call("quiet1", "answer") == 42
         assert scene.peer(1, 3) is peer

@@ -69,7 +69,7 @@ class Scene(Places):
     def outstanding(self, box: Runner) -> tuple[int, int]:
         """How many messages for a service the sender, and the receiver, still count as under way."""
         local = actor_of(self.there, self.local(box)).handle.local
-        sent = self.sender.link._sender._windows._sent.get(local)
+        sent = self.sender.link._windows._sent.get(local)
         received = self.receiver.link._receiver.windows._received.get(local)
         return (0 if sent is None else sent.messages, 0 if received is None else received.messages)
 

@@ -197,9 +197,9 @@ async def test_an_item_larger_than_the_other_node_takes(autojump_clock: MockCloc
     """It fails at its yield."""
     async with open_cluster(2) as cluster:
         source = await start(cluster, Stage())
-        sender = peer_of(cluster, 2, 1).link._sender
-        assert sender._peer is not None
-        sender._peer = attrs.evolve(sender._peer, message_size=100_000)
+        sender = peer_of(cluster, 2, 1).link
+        assert sender._limits is not None
+        sender._limits = attrs.evolve(sender._limits, message_size=100_000)
         items, error = await received(source.give("x", "y" * 200_000, "z"))
         assert items == ["x"]
         assert isinstance(error, BadMessage)

@@ -44,7 +44,7 @@ class Addressing:
         if isinstance(target, Handle):
             if target.incarnation == self.incarnation:
                 return self.actors.get(target.value & MAX_LOCAL) or self._nothing_at(target)
-            if target.harbor == self.network.harbor:
+            if target.value >> LOCAL_BITS == self.network.harbor:
                 raise NodeDown(f"{target} is of an earlier incarnation of this node", executed=False)
             return target
         if target.startswith(":"):

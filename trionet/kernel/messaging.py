@@ -239,9 +239,10 @@ class Messaging(Addressing):
             if where is None:
                 where = self.locate(target)
             if not isinstance(where, Actor):
-                await self.network.send(
-                    Outgoing(source, where, name, args, kwargs, inf, False, trace, parent)
-                )
+                message = Outgoing(source, where, name, args, kwargs, inf, False, trace, parent)
+                wait = self.network.send(message)
+                if wait is not None:
+                    await wait
                 return
             request = Request(source, where, name, args, kwargs, checks, trace)
             declared = where.commands.get(name)

@@ -6,7 +6,7 @@ Duty: what the kernel asks of a network (:class:`Network`), and the part of it t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -112,14 +112,14 @@ class Network(Cluster, Protocol):
             NodeDown: if there is no link to it.
         """
 
-    async def call(self, message: Outgoing) -> Any:
-        """Call a service on another node and wait for the end of the call."""
+    def call(self, message: Outgoing) -> Coroutine[Any, Any, Any]:
+        """Call a service on another node; returns the wait for the end of the call."""
 
     def stream(self, message: Outgoing, feed: Feed) -> None:
         """Open a stream of a service on another node, and become the source of the feed."""
 
-    async def send(self, message: Outgoing) -> None:
-        """Send to a service on another node; waits for room in the window."""
+    def send(self, message: Outgoing) -> Coroutine[Any, Any, None] | None:
+        """Send to a service on another node; returns the wait for room in the window, if there is none."""
 
     def send_nowait(self, message: Outgoing) -> None:
         """Send to a service on another node.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from itertools import count
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import trio
 
@@ -44,7 +44,7 @@ class SingleNode:
         """There is no other node."""
         self._down(f"harbor {harbor}")
 
-    async def call(self, message: Outgoing) -> Any:
+    def call(self, message: Outgoing) -> NoReturn:
         """There is no other node."""
         self._down(str(message.target))
 
@@ -52,7 +52,7 @@ class SingleNode:
         """There is no other node."""
         self._down(str(message.target))
 
-    async def send(self, message: Outgoing) -> None:
+    def send(self, message: Outgoing) -> NoReturn:
         """There is no other node."""
         self._down(str(message.target))
 

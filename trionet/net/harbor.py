@@ -71,6 +71,9 @@ class Harbor:
         transport: what carries links; by default the real network.
         secrets: what nodes share, where it does not come from the configuration's file.
 
+    Attributes:
+        harbor: the harbor id; 0 until the master has given one.
+
     Raises:
         ConfigError: if the configuration contradicts itself, or a file that it names cannot be used.
     """
@@ -85,6 +88,7 @@ class Harbor:
         if problems and secrets is None:
             raise ConfigError(problems)
         self.config = config
+        self.harbor: int = config.wanted_harbor
         self.master: MasterTask | None = None
         self._secrets = read_secrets(config) if secrets is None else secrets
         self._transport = transport or Sockets(_read_tls(config))
@@ -198,11 +202,6 @@ class Harbor:
         assert self._node is not None
         return self._node
 
-    @property
-    def harbor(self) -> int:
-        """The harbor id; 0 until the master has given one."""
-        return self.machine.harbor if self._admitted.is_set() else self.config.wanted_harbor
-
     # --- what the slave's machine wants ---------------------------------------------------------------
 
     def _carry_out(self, effect: effects.SlaveEffect) -> None:
@@ -215,7 +214,7 @@ class Harbor:
                 why = f"harbor {harbor} left the cluster ({reason.value})"
                 self._links.drop(harbor, incarnation, why, in_order=reason is Leaving.GOODBYE)
             case effects.Admitted(harbor=harbor):
-                self._identity.harbor = harbor
+                self.harbor = self._identity.harbor = harbor
                 self._admitted.set()
             case effects.Ready(unreachable=unreachable):
                 if unreachable:
@@ -260,12 +259,12 @@ class Harbor:
     # --- messages --------------------------------------------------------------------------------------
 
     def _peer(self, handle: Handle) -> Peer:
-        peer = self._links.peer(handle.value >> LOCAL_BITS)
-        if peer is None or not peer.is_open:
+        link = self._links.open.get(handle.value >> LOCAL_BITS)
+        if link is None or not link.peer.is_open:
             raise NodeDown(f"no link to harbor {handle.harbor}", executed=False)
-        if peer.incarnation != handle.incarnation:
+        if link.peer.incarnation != handle.incarnation:
             raise NodeDown(f"{handle} is of an earlier incarnation of harbor {handle.harbor}", executed=False)
-        return peer
+        return link.peer
 
     def call(self, message: Outgoing) -> Coroutine[Any, Any, Any]:
         """Call a service on another node; see :class:`trionet.net.outbound.OutboundCall`.
@@ -280,10 +279,10 @@ class Harbor:
             ServiceBusy: if the other node takes no more calls.
         """
         peer = self._peer(message.target)
-        call = OutboundCall(peer, message, peer.encode(message))
+        call = OutboundCall(peer, message, peer.codec.encode_arguments(message.args, message.kwargs))
         peer.submit(call)
         if message.enforced:
-            self.node.deadlines.add(call)
+            peer.node.deadlines.add(call)
         return call.outcome()
 
     def stream(self, message: Outgoing, feed: Feed) -> None:
@@ -295,21 +294,25 @@ class Harbor:
             ServiceBusy: if the other node takes no more calls.
         """
         peer = self._peer(message.target)
-        stream = OutboundStream(peer, message, peer.encode(message), feed)
+        payload = peer.codec.encode_arguments(message.args, message.kwargs)
+        stream = OutboundStream(peer, message, payload, feed)
         feed.source = stream
         peer.submit(stream)
 
-    async def send(self, message: Outgoing) -> None:
+    def send(self, message: Outgoing) -> Coroutine[Any, Any, None] | None:
         """Send to a service on another node.
 
-        Cancellation: while it waits for room in the window, the message is withdrawn.
+        Returns:
+            None if the link has taken the message, else the wait for room in the window, to be awaited at
+            once; its cancellation withdraws the message.
 
         Raises:
             NodeDown: if there is no link to that node.
+            BadMessage: if the message is larger than the other node takes.
         """
-        waits = self._peer(message.target).send(message)
-        if waits is not None:
-            await waits.wait_for_room()
+        peer = self._peer(message.target)
+        payload = peer.offer(message)
+        return None if payload is None else peer.let_wait(message, payload)
 
     def send_nowait(self, message: Outgoing) -> None:
         """Send to a service on another node.
@@ -318,8 +321,7 @@ class Harbor:
             trio.WouldBlock: if there is no room in the window.
             NodeDown: if there is no link to that node.
         """
-        peer = self._peer(message.target)
-        if not peer.try_send(message, peer.encode(message)):
+        if self._peer(message.target).offer(message) is not None:
             raise trio.WouldBlock
 
     def watch(self, handle: Handle, tell: Callable[[Exit], None]) -> Callable[[], None]:

@@ -3,7 +3,8 @@
 Duty: bytes between a stream and a :class:`~trionet.wire.link.Link`, and what it tells to its handlers.
 
 Theory of operation.  One task reads: all frames of what arrived are handled before it reads again, and a
-handler never waits.  What took it long, it pays back by a pause as long: a peer whose messages are costly to
+handler never waits.  It reads as much at a time as it can handle in about a millisecond, so that other tasks
+have their turn.  What took it very long, it pays back by a pause as long: a peer whose messages are costly to
 read takes no more than half of this node's time.  One task writes: it takes all that is queued and makes one
 ``send_all`` of it, so what is handed over while it writes is joined.  One task sleeps until the machine's
 next deadline.  The first of them that ends ends the link, and :meth:`Pump.run` returns the reason.
@@ -40,8 +41,11 @@ from trionet.wire.link_events import (
 )
 from trionet.wire.link_frames import LinkSettings
 
-#: Bytes that are read at a time.
-READ_SIZE: Final = 64 * 1024
+#: Bytes that are read at a time, at least and at most; how many follows from the time that reading takes.
+READ_LEAST: Final = 8 * 1024
+READ_MOST: Final = 256 * 1024
+#: Seconds after which other tasks should have their turn.
+READ_TIME: Final = 0.001
 #: Bytes that the peer must have read within the heartbeat timeout.
 WRITE_SIZE: Final = 256 * 1024
 #: Bytes that are never long to read.
@@ -87,6 +91,7 @@ class Pump:
 
     Attributes:
         link: the machine; call :meth:`kick` after each use that may queue something.
+        writer: the task that writes, while it has nothing to do.
         batch: how often bytes have come.
         now: when they came last, on the clock of ``trio.current_time()``.
         fates: what became of everything that was under way when the link ended, also by cancellation.
@@ -114,13 +119,14 @@ class Pump:
         self._stream = connection.stream
         self._write_now = connection.write_now
         self._rest: bytes = b""
+        self._read_size = READ_LEAST
         self._reading = False
         self._patience = settings.heartbeat_timeout
         self._handle = handle
         self._drained = drained
         self._opened = opened
         self._gather = gather
-        self._writer: trio.lowlevel.Task | None = None
+        self.writer: trio.lowlevel.Task | None = None
         self._timer = trio.CancelScope()
         self._timer_at = inf
         self._scope = trio.CancelScope()
@@ -131,11 +137,6 @@ class Pump:
         self.fates: LinkFates | None = None
         self.bytes_sent: int = 0
         self.bytes_received: int = 0
-
-    @property
-    def rests(self) -> bool:
-        """Whether the writer has nothing to do."""
-        return self._writer is not None
 
     @property
     def reason(self) -> str:
@@ -168,12 +169,12 @@ class Pump:
 
     def kick(self) -> None:
         """Have written what is queued, by the writer, or by the reader who is about to do it."""
-        if self._writer is not None and not self._reading and self.link.sendable:
+        if self.writer is not None and not self._reading and self.link.sendable:
             self.rouse()
 
     def write(self) -> None:
         """Write what is queued at once, as far as the socket takes it; the writer does the rest."""
-        if self._writer is None or self._finishing is not None:
+        if self.writer is None or self._finishing is not None:
             self.kick()
             return
         self._gather()
@@ -187,11 +188,12 @@ class Pump:
             self.rouse()
         else:
             self._drained()
-            self.kick()  # of large messages, a flush takes some chunks only
+            if self.link.outbox.lanes.by_pair:
+                self.kick()  # of large messages, a flush takes some chunks only
 
     def rouse(self) -> None:
         """Have gathered, and then written, what waits for the link to write."""
-        writer, self._writer = self._writer, None
+        writer, self.writer = self.writer, None
         if writer is not None:
             trio.lowlevel.reschedule(writer)
 
@@ -225,17 +227,27 @@ class Pump:
     async def _read(self) -> None:
         try:
             while True:
-                data = await self._stream.receive_some(READ_SIZE)
+                data = await self._stream.receive_some(self._read_size)
                 if not data:
                     self.end(self.link.receive_eof())
                     return
                 self.bytes_received += len(data)
                 self.now = trio.current_time()
                 self._take(bytes(data))
-                if len(data) > QUICK_SIZE and (spent := trio.current_time() - self.now) > LONG_READING:
-                    await trio.sleep(min(spent, LONGEST_PAUSE))
+                if len(data) > QUICK_SIZE:
+                    spent = trio.current_time() - self.now
+                    self._fit_read_size(len(data), spent)
+                    if spent > LONG_READING:
+                        await trio.sleep(min(spent, LONGEST_PAUSE))
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             self.end(f"the connection was lost: {error.__cause__ or error}")
+
+    def _fit_read_size(self, size: int, spent: float) -> None:
+        """Read less at a time after what took long, and more after what was full and took little time."""
+        if spent > READ_TIME:
+            self._read_size = max(READ_LEAST, self._read_size // 2)
+        elif size == self._read_size and 2 * spent < READ_TIME:
+            self._read_size = min(READ_MOST, self._read_size * 2)
 
     def _take(self, data: bytes) -> None:
         self._reading = True
@@ -313,10 +325,10 @@ class Pump:
 
     async def _park(self) -> None:
         def abort(_: object) -> trio.lowlevel.Abort:
-            self._writer = None
+            self.writer = None
             return trio.lowlevel.Abort.SUCCEEDED
 
-        self._writer = trio.lowlevel.current_task()
+        self.writer = trio.lowlevel.current_task()
         await trio.lowlevel.wait_task_rescheduled(abort)
 
     async def _watch_time(self) -> None:

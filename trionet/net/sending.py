@@ -6,14 +6,15 @@ Duty: the lines of messages, one for each receiving service.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Final, NoReturn
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from trionet.errors import BadMessage, CallError, NodeDown, ServiceBusy
 from trionet.handle import MAX_LOCAL
 from trionet.kernel.dead_letters import DeadLetter
 from trionet.net.desk import NODE_ID
 from trionet.net.link_end import LinkEnd
-from trionet.net.outbound import Outbound, OutboundCall, OutboundReport, OutboundSend, source_id
+from trionet.net.outbound import Outbound, OutboundCall, OutboundReport, OutboundSend
 from trionet.net.streams import OutboundStream
 from trionet.wire.link_errors import LinkBusy, LinkError, MessageTooLarge, WindowFull
 from trionet.wire.link_frames import CHUNK
@@ -31,49 +32,39 @@ class Sending(LinkEnd):
     _lines: dict[int, OrderedDict[Outbound, None]]
     _pending_limit: int
 
-    def encode(self, message: Outgoing) -> bytes:
-        """Write the arguments of a message.
-
-        Raises:
-            BadMessage: if they are too large.
-        """
-        return self.codec.encode_arguments(message.args, message.kwargs)
-
-    def send(self, message: Outgoing) -> OutboundSend | None:
-        """Hand a one-way message to the link; returns it standing in line if it has to wait.
+    def offer(self, message: Outgoing) -> bytes | None:
+        """Hand a one-way message to the link; where there is no room now, return its encoded arguments.
 
         Raises:
             NodeDown: if the link has ended.
             BadMessage: if the message is larger than the other node takes.
         """
         payload = self.codec.encode_arguments(message.args, message.kwargs)
-        if self.try_send(message, payload):
-            return None
-        send = OutboundSend(self, message, payload)
-        self._stand_in_line(send)
-        return send
-
-    def try_send(self, message: Outgoing, payload: bytes) -> bool:
-        """Hand a one-way message to the link if there is room; errors as in :meth:`send`."""
         target = message.target.value & MAX_LOCAL
         if target in self._lines or not self.is_open or self.link.outbox.queued > self._pending_limit:
             self._check_open()
-            return False
+            return payload
         if len(payload) > CHUNK and self._is_congested(len(payload)):
-            return False
+            return payload
         if self.streams.waiting:
             self.streams.gather()  # what was yielded before goes before
+        source = message.source
+        source_id = 0 if source is None else source.handle.value & MAX_LOCAL
         try:
-            self.link.send(
-                source_id(message), target, message.command, payload, trace=message.trace, token=message
-            )
+            self.link.send(source_id, target, message.command, payload, trace=message.trace, token=message)
         except WindowFull:
-            return False
+            return payload
         except LinkError as error:
             self._refuse(message, error)
-        if self._pump.rests:
+        if self._pump.writer is not None:
             self._pump.kick()
-        return True
+        return None
+
+    def let_wait(self, message: Outgoing, payload: bytes) -> Coroutine[Any, Any, None]:
+        """Let a one-way message stand in the line of its target; returns the wait for its turn."""
+        send = OutboundSend(self, message, payload)
+        self._stand_in_line(send)
+        return send.wait_for_room()
 
     def submit(self, outbound: OutboundCall | OutboundStream) -> None:
         """Hand a call to the link, or let it stand in the line of its target.
@@ -83,8 +74,13 @@ class Sending(LinkEnd):
             BadMessage: if the message is larger than the other node takes.
             ServiceBusy: if the other node takes no more calls.
         """
-        self._check_open()
-        if outbound.message.target.local in self._lines or self._is_congested(len(outbound.payload)):
+        size = len(outbound.payload)
+        if not self.is_open or size > CHUNK or self.link.outbox.queued > self._pending_limit:
+            self._check_open()
+            if self._is_congested(size):
+                self._stand_in_line(outbound)
+                return
+        if (outbound.message.target.value & MAX_LOCAL) in self._lines:
             self._stand_in_line(outbound)
             return
         try:
@@ -92,9 +88,9 @@ class Sending(LinkEnd):
         except WindowFull:
             self._stand_in_line(outbound)
             return
-        if self.link.calls == 1:
+        if len(self.link.calls) == 1:
             self._pump.write()  # nobody is about to join it
-        elif self._pump.rests:
+        elif self._pump.writer is not None:
             self._pump.kick()
 
     def send_report(self, report: OutboundReport) -> None:

@@ -39,7 +39,7 @@ def _link(peer: Peer) -> Iterator[str]:
     figures = peer.link.statistics()
     left = {
         "messages that wait for room": sum(len(line) for line in peer._lines.values()),
-        "calls that wait for an answer": sum(not each.abandoned for each in peer.link._sender.calls.values()),
+        "calls that wait for an answer": sum(not each.abandoned for each in peer.link.calls.values()),
         "calls of the other node without an answer": len(peer._serving),
         "watches": figures.watches,
         "watchers on the other node": len(peer._watched),

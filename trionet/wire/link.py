@@ -1,6 +1,7 @@
 """A link between two incarnations, after the handshake: bytes in, calls out, messages in, bytes out.
 
-Duty: the machine as a whole, and its times.  The halves are in link_send and link_receive.
+Duty: the machine as a whole, and its times.  The sending half is in link_send and link_answers, the
+receiving one in link_receive.
 May import: the standard library, attrs, the other modules of links in trionet.wire.
 
 Theory of operation.  A link begins *opening*: each end says ``open``, with its limits, once it has decided
@@ -23,13 +24,12 @@ from trionet.wire import link_frames as frames
 from trionet.wire.agreement import Agreement, LinkPeer
 from trionet.wire.errors import ProtocolError
 from trionet.wire.framing import FrameBuffer, Spans
+from trionet.wire.link_answers import LinkAnswers
 from trionet.wire.link_errors import LinkNotOpen
 from trionet.wire.link_events import LinkEvent, LinkFates, LinkStatistics, LinkUser, PeerSilent
 from trionet.wire.link_frames import LinkSettings, bare, goodbye, numbered
-from trionet.wire.link_messages import LinkMessages
 from trionet.wire.link_receive import LinkReceiver
 from trionet.wire.link_times import LinkTimes
-from trionet.wire.outbox import Outbox
 from trionet.wire.records import RecordOpener, RecordSealer
 
 #: Messages after which an acknowledgement waits no longer for something to travel with.
@@ -47,7 +47,7 @@ def turn_away(agreement: Agreement, reason: str) -> bytes:
     return data if agreement.send_key is None else RecordSealer(agreement.send_key).seal(data)
 
 
-class Link(LinkMessages):
+class Link(LinkAnswers):
     """One end of a link.
 
     Args:
@@ -59,11 +59,7 @@ class Link(LinkMessages):
 
     def __init__(self, agreement: Agreement, settings: LinkSettings, now: float, user: LinkUser) -> None:
         super().__init__()
-        #: What waits for :meth:`data_to_send`; only to be looked at.
-        self.outbox: Outbox = self._sender.outbox
-        self._receiver = LinkReceiver(
-            agreement.peer.purpose, settings, self._sender, self._serving, self._watched, self._outflows, user
-        )
+        self._receiver = LinkReceiver(agreement.peer.purpose, settings, self, user)
         self._user = user
         self._frame_buffer = FrameBuffer(frames.MAX_FRAME)
         self._input: FrameBuffer | RecordOpener = self._frame_buffer
@@ -107,16 +103,14 @@ class Link(LinkMessages):
         return self.outbox.pending
 
     @property
-    def calls(self) -> int:
-        """Calls and streams of this side that have no outcome yet."""
-        return len(self._sender.calls)
-
-    @property
     def sendable(self) -> bool:
         """Whether :meth:`data_to_send` has something that should not wait."""
         if self._closed is not None or self._final_sent:
             return False
-        return bool(self.outbox) or self._delivered - self._acked >= ACK_BATCH or self._final is not None
+        outbox = self.outbox
+        if outbox.queued or outbox.lanes.by_pair or self._final is not None:
+            return True
+        return self._delivered - self._acked >= ACK_BATCH
 
     def begin(self, now: float) -> None:
         """Take what had come before this end agreed, once the user is there.
@@ -149,7 +143,7 @@ class Link(LinkMessages):
             self._input.feed(data, self._receiver.frames if self._said_open else self._early_frames)
         except ProtocolError as error:
             self._closed = str(error)
-            self._sender.close()
+            self._limits = None
             raise
         arrived = self._receiver.arrived
         if arrived != self._delivered:
@@ -249,7 +243,7 @@ class Link(LinkMessages):
             raise LinkNotOpen("the link is not open")
         if final:
             self._final = reason
-            self._sender.close()
+            self._limits = None
         else:
             self.outbox.control(goodbye(reason, False))
 
@@ -264,34 +258,34 @@ class Link(LinkMessages):
         """
         if self._closed is None:
             self._closed = reason
-        self._sender.close()
+        self._limits = None
         fates = self._fates()
         self.outbox.clear()
         for table in (
-            self._sender.calls,
-            self._sender.watches,
-            self._serving,
-            self._outflows,
-            self._watched,
+            self.calls,
+            self.watches,
+            self.serving,
+            self.outflows,
+            self.watched,
         ):
             table.clear()
         return fates
 
     def waiting(self) -> list[Any]:
         """Return the tokens of the calls of this side that have no outcome and were not abandoned."""
-        return [call.token for call in self._sender.calls.values() if not call.abandoned]
+        return [call.token for call in self.calls.values() if not call.abandoned]
 
     def statistics(self) -> LinkStatistics:
         """Return what the link holds and has done."""
         return LinkStatistics(
             pending_bytes=self.pending_bytes,
-            sent=self._sender.handed_over,
+            sent=self._sends + self._next_session,
             unacknowledged=self.outbox.unacknowledged,
             arrived=self._receiver.arrived + self._receiver.opened,
-            calls=len(self._sender.calls),
-            serving=len(self._serving),
-            watches=len(self._sender.watches),
-            watched=len(self._watched),
+            calls=len(self.calls),
+            serving=len(self.serving),
+            watches=len(self.watches),
+            watched=len(self.watched),
             lanes=len(self.outbox.lanes.by_pair),
             heard=self.times.received,
         )
@@ -313,7 +307,7 @@ class Link(LinkMessages):
     def _fates(self) -> LinkFates:
         unknown, unsent = self.outbox.fates()
         never = self.outbox.unsent_calls()
-        calls = self._sender.calls.values()
+        calls = self.calls.values()
         return LinkFates(
             unsent=tuple(unsent),
             unknown=tuple(unknown),
@@ -321,7 +315,7 @@ class Link(LinkMessages):
                 (each.token, False if id(each) in never else None) for each in calls if not each.abandoned
             ),
             abandoned=tuple(each.token for each in calls if each.abandoned),
-            watches=tuple(self._sender.watches.values()),
-            serving=tuple(self._serving),
-            watched=tuple(self._watched),
+            watches=tuple(self.watches.values()),
+            serving=tuple(self.serving),
+            watched=tuple(self.watched),
         )

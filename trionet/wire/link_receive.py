@@ -21,11 +21,12 @@ from typing import Final
 
 from trionet.wire import link_events as events
 from trionet.wire import link_frames as frames
-from trionet.wire.chunks import Assembler, Pair
+from trionet.wire.chunks import Assembler
 from trionet.wire.credit import Credit, ReceiveWindows
 from trionet.wire.errors import ProtocolError
 from trionet.wire.framing import LENGTH_SIZE, Spans
 from trionet.wire.hellos import Purpose
+from trionet.wire.link_answers import LEFT, LinkAnswers
 from trionet.wire.link_events import LinkUser, Route
 from trionet.wire.link_frames import (
     CALL_BODY,
@@ -37,12 +38,16 @@ from trionet.wire.link_frames import (
     numbered,
     tail,
 )
-from trionet.wire.link_send import LEFT, MOST_ROUTES, LinkSender
+from trionet.wire.link_send import MOST_ROUTES
 from trionet.wire.link_stream_receive import StreamReceiver
-from trionet.wire.link_streams import Outflow
 
 _Reader = Callable[[bytes, int, int, bytes | None], None]
 _NUMBER_SIZE: Final = frames.NUMBER_BODY.size
+_CALL_SIZE: Final = CALL_BODY.size
+_SEND_SIZE: Final = SEND_BODY.size
+_ROUTE_SIZE: Final = ROUTE.size
+_READ_CALL: Final = CALL_BODY.unpack_from
+_READ_SEND: Final = SEND_BODY.unpack_from
 #: Bytes of control frames that may wait for a peer that makes this end send ever more of them.
 MAX_CONTROL: Final = 16 * 1024 * 1024
 
@@ -53,29 +58,17 @@ class LinkReceiver(StreamReceiver):
     Args:
         purpose: what the link is for.
         settings: the limits of this end.
-        sender: the other half, which knows what this side opened.
-        serving: gets the calls of the peer, each with the pair that its answer belongs to.
-        watched: gets the watches of the peer, likewise.
-        outflows: gets the accounts of those calls of the peer that are streams.
+        sender: the other half, which knows what this side opened, and gets what the peer opens.
         user: is told of what comes.
     """
 
-    def __init__(
-        self,
-        purpose: Purpose,
-        settings: LinkSettings,
-        sender: LinkSender,
-        serving: dict[int, Pair],
-        watched: dict[int, Pair],
-        outflows: dict[int, Outflow],
-        user: LinkUser,
-    ) -> None:
-        super().__init__(settings, sender, serving, outflows, user)
-        self._user = user
-        self._message_size = settings.message_size
+    def __init__(self, purpose: Purpose, settings: LinkSettings, sender: LinkAnswers, user: LinkUser) -> None:
+        super().__init__(settings, sender, user)
+        self._called = user.called
+        self._sent = user.sent
+        self._replied = user.replied
         self._routes: dict[bytes, Route] = {}
         self._outbox = sender.outbox
-        self._watched = watched
         self._readers: list[_Reader | None] = [None] * 256
         self._readers[frames.OPEN] = self._open
         self._readers[frames.GOODBYE] = self._goodbye
@@ -145,39 +138,45 @@ class LinkReceiver(StreamReceiver):
     # --- messages ------------------------------------------------------------------------------------
 
     def _send(self, data: bytes, start: int, end: int, payload: bytes | None) -> None:
-        high, low, name_size = SEND_BODY.unpack_from(data, start)
-        route_at = start + SEND_BODY.size
-        payload_at = route_at + ROUTE.size + name_size
-        if payload is None:
-            payload = tail(data, payload_at, end)
-        elif payload_at != end:
-            raise ProtocolError("a send whose head has the wrong length")
+        high, low, name_size = _READ_SEND(data, start)
+        route_at = start + _SEND_SIZE
+        payload_at = route_at + _ROUTE_SIZE + name_size
+        if payload is None and payload_at <= end:
+            payload = data[payload_at:end]
+        elif payload is None or payload_at != end:
+            raise ProtocolError("a send of the wrong length, shorter than its fields or longer")
         key = data[route_at:payload_at]
         route = self._routes.get(key) or self._route(key)
         size = len(payload)
         self.arrived += 1
-        self._admit(route.target, size)
-        if self._user.sent(route, high << HALF | low, payload):
-            self._take(route.target, size)
+        if size > self._message_size or self.windows.charge(route.target, size):
+            self._check_room(size)
+        if self._sent(route, high << HALF | low if high else low, payload):
+            credit = self.windows.take(route.target, 1, size)
+            if credit is not None:
+                self.give([credit])
 
     def _call(self, data: bytes, start: int, end: int, payload: bytes | None) -> None:
-        session, remaining, high, low, name_size = CALL_BODY.unpack_from(data, start)
-        route_at = start + CALL_BODY.size
-        payload_at = route_at + ROUTE.size + name_size
-        if payload is None:
-            payload = tail(data, payload_at, end)
-        elif payload_at != end:
-            raise ProtocolError("a call whose head has the wrong length")
+        session, remaining, high, low, name_size = _READ_CALL(data, start)
+        route_at = start + _CALL_SIZE
+        payload_at = route_at + _ROUTE_SIZE + name_size
+        if payload is None and payload_at <= end:
+            payload = data[payload_at:end]
+        elif payload is None or payload_at != end:
+            raise ProtocolError("a call of the wrong length, shorter than its fields or longer")
         if not remaining >= 0:
             raise ProtocolError("a message with a field out of range")
         key = data[route_at:payload_at]
         route = self._routes.get(key) or self._route(key)
-        size = len(payload)
+        target, size = route.target, len(payload)
         self._open_session(session)
-        self._admit(route.target, size)
-        self._serving[session] = (route.target, route.source)
-        if self._user.called(session, route, remaining, high << HALF | low, payload):
-            self._take(route.target, size)
+        if size > self._message_size or self.windows.charge(target, size):
+            self._check_room(size)
+        self._sender.serving[session] = (target, route.source)
+        if self._called(session, route, remaining, high << HALF | low if high else low, payload):
+            credit = self.windows.take(target, 1, size)
+            if credit is not None:
+                self.give([credit])
 
     def _route(self, key: bytes) -> Route:
         """Read a route, and remember it."""
@@ -194,25 +193,23 @@ class LinkReceiver(StreamReceiver):
         return route
 
     def _open_session(self, session: int) -> None:
-        if session in self._serving or not session:
+        if session in self._sender.serving or not session:
             raise ProtocolError(f"session {session}, which is open already")
-        if len(self._serving) + self._outbox.answers >= self._settings.sessions:
+        if len(self._sender.serving) + self._outbox.answers >= self._settings.sessions:
             raise ProtocolError(f"more than {self._settings.sessions} calls at a time")
         if session > self._last_session:
             self._last_session = session
         self.opened += 1
 
     def _admit(self, target: int, size: int) -> None:
+        if size > self._message_size or self.windows.charge(target, size):
+            self._check_room(size)
+
+    def _check_room(self, size: int) -> None:
+        """Refuse a message that is too large; be rid of accounts where there are many."""
         if size > self._message_size:
             raise ProtocolError(f"a message of {size} bytes")
-        if self.windows.charge(target, size):
-            self._sweep()
-
-    def _take(self, target: int, size: int) -> None:
-        """A message needs its room no more."""
-        credit = self.windows.take(target, 1, size)
-        if credit is not None:
-            self.give([credit])
+        self._sweep()
 
     def _payload(self, data: bytes, start: int, end: int, payload: bytes | None) -> None:
         if payload is None:
@@ -224,12 +221,17 @@ class LinkReceiver(StreamReceiver):
     def _reply(self, data: bytes, start: int, end: int, payload: bytes | None) -> None:
         (session,) = frames.NUMBER_BODY.unpack_from(data, start)
         if payload is None:
-            payload = self._sized(tail(data, start + _NUMBER_SIZE, end))
-        call = self._sender.ended(session)
+            size = end - start - _NUMBER_SIZE
+            if not 0 <= size <= self._message_size:
+                raise ProtocolError(
+                    "a reply that is shorter than its fields" if size < 0 else f"a message of {size} bytes"
+                )
+            payload = data[start + _NUMBER_SIZE : end]
+        call = self._sender.call_ended(session)
         if call.abandoned:
             self._happened(events.AbandonedEnded(session, call.token))
         else:
-            self._user.replied(session, call.token, payload)
+            self._replied(session, call.token, payload)
 
     def _fail(self, data: bytes, start: int, end: int, payload: bytes | None) -> None:
         session, code, executed = frames.FAIL_BODY.unpack_from(data, start)
@@ -237,7 +239,7 @@ class LinkReceiver(StreamReceiver):
             raise ProtocolError(f"a failure that was executed in the way {executed}")
         if payload is None:
             payload = self._sized(tail(data, start + frames.FAIL_BODY.size, end))
-        call = self._sender.ended(session)
+        call = self._sender.call_ended(session)
         if call.abandoned:
             self._happened(events.AbandonedEnded(session, call.token))
             return
@@ -246,7 +248,7 @@ class LinkReceiver(StreamReceiver):
 
     def _cancelled(self, data: bytes, start: int, end: int, _: bytes | None) -> None:
         session = _number(data, start, end)
-        call = self._sender.ended(session)
+        call = self._sender.call_ended(session)
         if not call.cancelled:
             raise ProtocolError(f"session {session} was never cancelled")
         if call.abandoned:
@@ -258,20 +260,20 @@ class LinkReceiver(StreamReceiver):
         (watch,) = frames.NUMBER_BODY.unpack_from(data, start)
         if payload is None:
             payload = self._sized(tail(data, start + _NUMBER_SIZE, end))
-        token = self._sender.exited(watch)
+        token = self._sender.watch_ended(watch)
         if token is not LEFT:
             self._happened(events.ExitReceived(watch, token, payload))
 
     def _unwatched(self, data: bytes, start: int, end: int, _: bytes | None) -> None:
         watch = _number(data, start, end)
-        if self._sender.exited(watch) is not LEFT:
+        if self._sender.watch_ended(watch) is not LEFT:
             raise ProtocolError(f"watch {watch} was never left")
 
     # --- what the peer opened ------------------------------------------------------------------------
 
     def _cancel(self, data: bytes, start: int, end: int, _: bytes | None) -> None:
         session = _number(data, start, end)
-        if session in self._serving:
+        if session in self._sender.serving:
             self._happened(events.CancelReceived(session))
         elif session > self._last_session:
             raise ProtocolError(f"session {session} was cancelled, which never was")
@@ -280,17 +282,17 @@ class LinkReceiver(StreamReceiver):
         watch, source, target = exactly(frames.WATCH_BODY, data, start, end)
         if watch <= self._last_watch or (source | target) >> 24:
             raise ProtocolError("a watch with a field out of range")
-        if len(self._watched) + self._outbox.ends >= self._settings.watches:
+        if len(self._sender.watched) + self._outbox.ends >= self._settings.watches:
             raise ProtocolError(f"more than {self._settings.watches} watches at a time")
         self._last_watch = watch
-        self._watched[watch] = (target, source)
+        self._sender.watched[watch] = (target, source)
         self._happened(events.WatchReceived(watch, source, target))
 
     def _unwatch(self, data: bytes, start: int, end: int, _: bytes | None) -> None:
         watch = _number(data, start, end)
         if watch > self._last_watch:
             raise ProtocolError(f"watch {watch} was left, which never was")
-        if self._watched.pop(watch, None) is not None:
+        if self._sender.watched.pop(watch, None) is not None:
             self._outbox.end(numbered(frames.UNWATCHED, watch))
             self._happened(events.UnwatchReceived(watch))
 
@@ -299,7 +301,7 @@ class LinkReceiver(StreamReceiver):
     def _open(self, data: bytes, start: int, end: int, _: bytes | None) -> None:
         self.peer = frames.decode_settings(data, start, end)
         self._readers = self._next_readers
-        self._sender.open(self.peer)
+        self._sender.peer_opened(self.peer)
         self._happened(events.Opened(self.peer))
 
     def _heartbeat(self, data: bytes, start: int, end: int, _: bytes | None) -> None:

@@ -1,37 +1,27 @@
-"""The sending half of a link: calls, sends, watches and answers become frames.
+"""The sending half of a link: calls and sends become frames.
 
-Duty: what this side opened (calls, watches), the windows it must keep, and its frames.
+Duty: what this side calls and sends, and the windows that it must keep.
 May import: the standard library, attrs, the other modules of links in trionet.wire, but not link_receive.
 """
 
 from __future__ import annotations
 
+import abc
+import math
 from typing import Any, Final, NoReturn
 
-from trionet.wire.chunks import ANSWER, END, UNCOUNTED, Pair
 from trionet.wire.credit import SendWindows
 from trionet.wire.errors import ProtocolError
 from trionet.wire.framing import LENGTH_SIZE
 from trionet.wire.link_errors import LinkBusy, LinkNotOpen, MessageTooLarge, WindowFull
+from trionet.wire.link_events import CreditAvailable, LinkEvent
 from trionet.wire.link_frames import (
-    BARE_HEAD,
-    BEGUN,
     CALL,
     CALL_HEAD,
     CANCEL,
-    CANCELLED,
-    EXECUTED,
-    EXIT,
-    FAIL,
-    FAIL_HEAD,
     HALF,
-    ITEMS,
-    ITEMS_HEAD,
     LOWER_HALF,
     MAX_TEXT,
-    NUMBER_HEAD,
-    PAYLOAD,
-    REPLY,
     ROUTE,
     SEND,
     SEND_HEAD,
@@ -39,11 +29,8 @@ from trionet.wire.link_frames import (
     STREAM_HEAD,
     TAKEN,
     TAKEN_HEAD,
-    UNWATCH,
     WANT_CREDIT,
     WANT_HEAD,
-    WATCH,
-    WATCH_HEAD,
     LinkSettings,
     numbered,
 )
@@ -52,76 +39,87 @@ from trionet.wire.outbox import OpenCall, Outbox
 
 #: Routes that each end of a link remembers, at most.
 MOST_ROUTES: Final = 1024
-_NODE: Pair = (0, 0)
-_CALL_SIZE = CALL_HEAD.size - LENGTH_SIZE
-_SEND_SIZE = SEND_HEAD.size - LENGTH_SIZE
-_STREAM_SIZE = STREAM_HEAD.size - LENGTH_SIZE
-_FAIL_SIZE = FAIL_HEAD.size - LENGTH_SIZE
+_CALL_SIZE: Final = CALL_HEAD.size - LENGTH_SIZE
+_SEND_SIZE: Final = SEND_HEAD.size - LENGTH_SIZE
+_STREAM_SIZE: Final = STREAM_HEAD.size - LENGTH_SIZE
+_NAME_AT: Final = ROUTE.size
 
 
-class LinkSender:
-    """The sending half; everything raises LinkNotOpen before :meth:`open` and after :meth:`close`."""
+class LinkSender(abc.ABC):
+    """The part of a link that calls and sends; see :class:`~.link.Link`.
 
-    __slots__ = (
-        "_next_session",
-        "_next_watch",
-        "_peer",
-        "_routes",
-        "_sends",
-        "_windows",
-        "calls",
-        "leaving",
-        "outbox",
-        "watches",
-    )
+    Attributes:
+        outbox: what waits for ``Link.data_to_send``; only to be looked at.
+        calls: calls and streams of this side that have no outcome yet, by session; only to be looked at.
+    """
 
     def __init__(self) -> None:
         self.outbox: Outbox = Outbox()
-        self._peer: LinkSettings | None = None
+        self.calls: dict[int, OpenCall] = {}
+        self._limits: LinkSettings | None = None
         self._windows = SendWindows(1, 1)
         self._next_session = 0
-        self._next_watch = 0
         self._sends = 0
         #: Routes as they are written, of the messages that were sent last.
         self._routes: dict[tuple[int, int, str], bytes] = {}
-        #: Calls without an outcome, by session.
-        self.calls: dict[int, OpenCall] = {}
-        #: Tokens of watches, by number.
-        self.watches: dict[int, Any] = {}
-        #: Watches that this side left and that the peer has not confirmed.
-        self.leaving: set[int] = set()
 
-    def open(self, peer: LinkSettings) -> None:
+    @abc.abstractmethod
+    def _happened(self, event: LinkEvent) -> None:
+        """Tell of an event that no frame of the peer brought."""
+
+    def peer_opened(self, limits: LinkSettings) -> None:
         """Begin to send, within the limits that the peer told."""
-        self._peer = peer
-        self._windows = SendWindows(peer.window_messages, peer.window_bytes)
-        self.outbox.lanes.limit(peer.slots, peer.slot_bytes)
-
-    def close(self) -> None:
-        """Send no more."""
-        self._peer = None
-
-    @property
-    def handed_over(self) -> int:
-        """Sends, calls and streams that were ever taken."""
-        return self._sends + self._next_session
+        self._limits = limits
+        self._windows = SendWindows(limits.window_messages, limits.window_bytes)
+        self.outbox.lanes.limit(limits.slots, limits.slot_bytes)
 
     # --- messages ------------------------------------------------------------------------------------
 
     def call(
-        self, source: int, target: int, command: str, payload: bytes, remaining: float, trace: int, token: Any
+        self,
+        source: int,
+        target: int,
+        command: str,
+        payload: bytes,
+        *,
+        remaining: float = math.inf,
+        trace: int = 0,
+        token: Any = None,
     ) -> int:
-        """Open a call; see ``Link.call``."""
+        """Call a service of the peer.
+
+        Args:
+            source: local id of the caller, 0 for the node.
+            target: local id of the service.
+            command: the command's name, at most 255 bytes of UTF-8.
+            payload: the encoded arguments; not copied.
+            remaining: seconds that are left until the caller's deadline; infinite for none.
+            trace: the number of the call chain, at most 128 bits.
+            token: comes back with the outcome.
+
+        Returns:
+            The session.  It ends by exactly one of: ``LinkUser.replied``, FailureReceived, CancelConfirmed,
+            AbandonedEnded; or by ``Link.close``.
+
+        Raises:
+            WindowFull: if the window has no room; ``CreditAvailable`` follows once it has.
+            LinkBusy: if too many calls are open.
+            MessageTooLarge: if the payload is too large.
+            LinkNotOpen: if the link is not open.
+            ValueError: if an id or the name is out of its range.
+        """
         route = self._routes.get((source, target, command)) or self._route(source, target, command)
-        session, call = self._open_call(target, len(payload), token)
+        size = len(payload)
+        call = self._open_call(target, size, token)
+        session = self._next_session
         head = CALL_HEAD.pack(
-            _CALL_SIZE + len(route) + len(payload),
+            _CALL_SIZE + len(route) + size,
             CALL,
             session,
             remaining if remaining > 0 else 0.0,
             trace >> HALF,
             trace & LOWER_HALF,
-            len(route) - ROUTE.size,
+            len(route) - _NAME_AT,
         )
         self.outbox.push((source, target), head + route, payload, call)
         return session
@@ -132,15 +130,30 @@ class LinkSender:
         target: int,
         command: str,
         payload: bytes,
+        *,
         items: int,
         size: int,
-        trace: int,
-        token: Any,
+        trace: int = 0,
+        token: Any = None,
     ) -> int:
-        """Open a stream; see ``Link.stream``."""
+        """Open a stream of a service of the peer; it is a call that brings items before it ends.
+
+        Raises, Returns: as :meth:`call`.
+
+        Args:
+            source: local id of the consumer, 0 for the node.
+            target: local id of the service.
+            command: the stream's name.
+            payload: the encoded arguments; not copied.
+            items: how many items the buffer holds.
+            size: bytes of items from which on it gets no more.
+            trace: the number of the call chain, at most 128 bits.
+            token: comes back with each event of the stream.
+        """
         route = self._routes.get((source, target, command)) or self._route(source, target, command)
-        session, call = self._open_call(target, len(payload), token)
+        call = self._open_call(target, len(payload), token)
         call.inflow = Inflow(items, size)
+        session = self._next_session
         head = STREAM_HEAD.pack(
             _STREAM_SIZE + len(route) + len(payload),
             STREAM,
@@ -149,37 +162,132 @@ class LinkSender:
             size,
             trace >> HALF,
             trace & LOWER_HALF,
-            len(route) - ROUTE.size,
+            len(route) - _NAME_AT,
         )
         self.outbox.push((source, target), head + route, payload, call)
         return session
 
-    def _open_call(self, target: int, size: int, token: Any) -> tuple[int, OpenCall]:
-        peer = self._settings()
-        if len(self.calls) >= peer.sessions:
+    def send(
+        self, source: int, target: int, command: str, payload: bytes, *, trace: int = 0, token: Any = None
+    ) -> None:
+        """Send a one-way message; as :meth:`call` does, but ``token`` is for ``Link.close`` only."""
+        route = self._routes.get((source, target, command)) or self._route(source, target, command)
+        size = len(payload)
+        limits = self._limits
+        if limits is None or size > limits.message_size:
+            self._refuse(size)
+        if not self._windows.charge(target, size):
+            self._no_room(target, size)
+        self._sends += 1
+        names = len(route)
+        high, low = trace >> HALF, trace & LOWER_HALF
+        head = SEND_HEAD.pack(_SEND_SIZE + names + size, SEND, high, low, names - _NAME_AT)
+        self.outbox.send((source, target), head, route, payload, token)
+
+    def can_send(self, target: int, size: int) -> bool:
+        """Tell whether a message of ``size`` bytes has room; if not, ``CreditAvailable`` follows.
+
+        Raises:
+            MessageTooLarge: if it is too large at any time.
+            LinkNotOpen: if the link is not open.
+        """
+        self.check_size(size)
+        if self._windows.has_room(target, size):
+            return True
+        self._want(target, size)
+        return False
+
+    def check_size(self, size: int) -> None:
+        """Refuse a payload that the peer would not take.
+
+        Raises:
+            MessageTooLarge: if it is too large.
+            LinkNotOpen: if the link is not open.
+        """
+        limits = self._limits
+        if limits is None or size > limits.message_size:
+            self._refuse(size)
+
+    def cancel(self, session: int) -> bool:
+        """Cancel a call.
+
+        Returns:
+            True if an event will tell how it ended.  False if it ended at once, because it had not been sent.
+
+        Raises:
+            KeyError: if the session is not open.
+        """
+        call = self.calls[session]
+        if call.cancelled:
+            return True
+        if call.message is None:
+            call.cancelled = True
+            self.outbox.control(numbered(CANCEL, session))
+            return True
+        del self.calls[session]
+        self.outbox.take_back(call.message)
+        call.message = None
+        if self._windows.refund(call.target, call.size):
+            self._happened(CreditAvailable(call.target))
+        return False
+
+    def abandon(self, session: int) -> None:
+        """Wait no longer for a cancelled call; it stays counted until ``AbandonedEnded``.
+
+        Raises:
+            KeyError: if the session is not open.
+        """
+        if self.cancel(session):
+            self.calls[session].abandoned = True
+
+    def taken(self, session: int, items: int, size: int) -> None:
+        """Give credit for items that were taken out of the buffer of a stream of this side.
+
+        Args:
+            session: the stream; one that has ended is passed over.
+            items: how many.
+            size: their bytes.
+
+        Raises:
+            ValueError: if it is more than what came.
+        """
+        call = self.calls.get(session)
+        if call is not None and call.inflow is not None:
+            call.inflow.give(items, size)
+            length = TAKEN_HEAD.size - LENGTH_SIZE
+            self.outbox.control(TAKEN_HEAD.pack(length, TAKEN, session, items, size))
+
+    # --- what the peer answered ----------------------------------------------------------------------
+
+    def credited(self, target: int, messages: int, size: int) -> bool:
+        """Take credit of the peer; tells whether somebody waits for it."""
+        return self._windows.credit(target, messages, size)
+
+    def call_ended(self, session: int) -> OpenCall:
+        """Return the call that an answer of the peer ends, and forget it.
+
+        Raises:
+            ProtocolError: if this side has no such call open, or has not sent all of it.
+        """
+        call = self.calls.pop(session, None)
+        if call is None or call.message is not None:
+            raise ProtocolError(f"an answer to session {session}, which is not open")
+        return call
+
+    # --- within --------------------------------------------------------------------------------------
+
+    def _open_call(self, target: int, size: int, token: Any) -> OpenCall:
+        """Count a call, the session of which is then the latest."""
+        limits = self._limits
+        if limits is None or size > limits.message_size:
+            self._refuse(size)
+        if len(self.calls) >= limits.sessions:
             raise LinkBusy(f"{len(self.calls)} calls are open, as many as the peer allows")
-        if size > peer.message_size:
-            self._too_large(size)
         if not self._windows.charge(target, size):
             self._no_room(target, size)
         self._next_session = session = self._next_session + 1
         self.calls[session] = call = OpenCall(token, target, size)
-        return session, call
-
-    def send(self, source: int, target: int, command: str, payload: bytes, trace: int, token: Any) -> None:
-        """Send a one-way message; see ``Link.send``."""
-        route = self._routes.get((source, target, command)) or self._route(source, target, command)
-        size = len(payload)
-        peer = self._peer
-        if peer is None or size > peer.message_size:
-            self._too_large(size)
-        if not self._windows.charge(target, size):
-            self._no_room(target, size)
-        length = _SEND_SIZE + len(route) + size
-        high, low = trace >> HALF, trace & LOWER_HALF
-        head = SEND_HEAD.pack(length, SEND, high, low, len(route) - ROUTE.size)
-        self._sends += 1
-        self.outbox.send((source, target), head, route, payload, token)
+        return call
 
     def _route(self, source: int, target: int, command: str) -> bytes:
         """Write a route, and remember it."""
@@ -191,138 +299,14 @@ class LinkSender:
         self._routes[source, target, command] = route = ROUTE.pack(source, target) + name
         return route
 
-    def has_room(self, target: int, size: int) -> bool:
-        """Tell whether a message may go now; if not, ``CreditAvailable`` follows once it may."""
-        self.check_size(size)
-        if self._windows.has_room(target, size):
-            return True
-        self._want(target, size)
-        return False
+    def _refuse(self, size: int) -> NoReturn:
+        limits = self._open_limits()
+        raise MessageTooLarge(f"{size} bytes, the peer takes {limits.message_size}")
 
-    def cancel(self, session: int) -> bool:
-        """Cancel a call; see ``Link.cancel``."""
-        call = self.calls[session]
-        if call.cancelled:
-            return True
-        if call.message is None:
-            call.cancelled = True
-            self.outbox.control(numbered(CANCEL, session))
-            return True
-        del self.calls[session]
-        self.outbox.take_back(call.message)
-        call.message = None
-        return False
-
-    def refund(self, target: int, size: int) -> bool:
-        """Give the room of a message back that was never sent; tells whether somebody waits for it."""
-        return self._windows.refund(target, size)
-
-    def taken(self, session: int, items: int, size: int) -> None:
-        """Give credit for items of a stream; see ``Link.taken``."""
-        call = self.calls.get(session)
-        if call is not None and call.inflow is not None:
-            call.inflow.give(items, size)
-            length = TAKEN_HEAD.size - LENGTH_SIZE
-            self.outbox.control(TAKEN_HEAD.pack(length, TAKEN, session, items, size))
-
-    # --- answers -------------------------------------------------------------------------------------
-
-    def reply(self, session: int, pair: Pair, payload: bytes) -> None:
-        """Send the result of a call of the peer."""
-        head = NUMBER_HEAD.pack(9 + len(payload), REPLY, session)
-        self.outbox.push(pair, head, payload, ANSWER)
-
-    def fail(self, session: int, pair: Pair, code: int, executed: bool | None, payload: bytes) -> None:
-        """Send the error of a call of the peer."""
-        length = _FAIL_SIZE + len(payload)
-        head = FAIL_HEAD.pack(length, FAIL, session, code, EXECUTED.index(executed))
-        self.outbox.push(pair, head, payload, ANSWER)
-
-    def confirm(self, session: int, pair: Pair) -> None:
-        """Send that a call of the peer ended by its cancellation."""
-        self.outbox.push(pair, numbered(CANCELLED, session), b"", ANSWER)
-
-    def begun(self, session: int, pair: Pair) -> None:
-        """Send that the handler of a stream of the peer has started."""
-        self.outbox.push(pair, numbered(BEGUN, session), b"", UNCOUNTED)
-
-    def items(self, session: int, pair: Pair, items: int, payload: bytes) -> None:
-        """Send items of a stream of the peer."""
-        head = ITEMS_HEAD.pack(ITEMS_HEAD.size - LENGTH_SIZE + len(payload), ITEMS, session, items)
-        self.outbox.push(pair, head, payload, UNCOUNTED)
-
-    def exit(self, watch: int, pair: Pair, payload: bytes) -> None:
-        """Send the end of a watched service."""
-        self.outbox.push(pair, numbered(EXIT, watch, len(payload)), payload, END)
-
-    def check_size(self, size: int) -> None:
-        """Refuse a payload that cannot be sent; see ``Link.check_size``."""
-        peer = self._peer
-        if peer is None or size > peer.message_size:
-            self._too_large(size)
-
-    # --- the rest ------------------------------------------------------------------------------------
-
-    def watch(self, source: int, target: int, token: Any) -> int:
-        """Open a watch; see ``Link.watch``."""
-        peer = self._settings()
-        if len(self.watches) + len(self.leaving) >= peer.watches:
-            raise LinkBusy(f"{peer.watches} watches are open, as many as the peer allows")
-        self._next_watch = watch = self._next_watch + 1
-        self.watches[watch] = token
-        self.outbox.control(WATCH_HEAD.pack(WATCH_HEAD.size - LENGTH_SIZE, WATCH, watch, source, target))
-        return watch
-
-    def unwatch(self, watch: int) -> None:
-        """Leave a watch; see ``Link.unwatch``."""
-        if self.watches.pop(watch, _GONE) is not _GONE:
-            self.leaving.add(watch)
-            self.outbox.control(numbered(UNWATCH, watch))
-
-    def payload(self, payload: bytes) -> None:
-        """Send a message of a dialogue."""
-        self.check_size(len(payload))
-        self.outbox.push(_NODE, BARE_HEAD.pack(1 + len(payload), PAYLOAD), payload, UNCOUNTED)
-
-    # --- what the peer answered ----------------------------------------------------------------------
-
-    def credited(self, target: int, messages: int, size: int) -> bool:
-        """Take credit of the peer; tells whether somebody waits for it."""
-        return self._windows.credit(target, messages, size)
-
-    def ended(self, session: int) -> OpenCall:
-        """Return the call that an answer of the peer ends, and forget it.
-
-        Raises:
-            ProtocolError: if this side has no such call open, or has not sent all of it.
-        """
-        call = self.calls.pop(session, None)
-        if call is None or call.message is not None:
-            raise ProtocolError(f"an answer to session {session}, which is not open")
-        return call
-
-    def exited(self, watch: int) -> Any:
-        """Return the token of a watch that ended and forget it; :data:`LEFT` where this side had left it.
-
-        Raises:
-            ProtocolError: if this side has no such watch.
-        """
-        token = self.watches.pop(watch, _GONE)
-        if token is not _GONE:
-            return token
-        if watch not in self.leaving:
-            raise ProtocolError(f"the end of watch {watch}, which is not open")
-        self.leaving.discard(watch)
-        return LEFT
-
-    def _too_large(self, size: int) -> NoReturn:
-        peer = self._settings()
-        raise MessageTooLarge(f"{size} bytes, the peer takes {peer.message_size}")
-
-    def _settings(self) -> LinkSettings:
-        if self._peer is None:
+    def _open_limits(self) -> LinkSettings:
+        if self._limits is None:
             raise LinkNotOpen("the link is not open")
-        return self._peer
+        return self._limits
 
     def _no_room(self, target: int, size: int) -> NoReturn:
         self._want(target, size)
@@ -331,8 +315,3 @@ class LinkSender:
     def _want(self, target: int, size: int) -> None:
         if self._windows.refuse(target, size):
             self.outbox.control(WANT_HEAD.pack(WANT_HEAD.size - LENGTH_SIZE, WANT_CREDIT, target))
-
-
-#: Stands for the token of a watch that this side had left before it ended.
-LEFT = object()
-_GONE = object()

@@ -11,11 +11,10 @@ import abc
 
 from trionet.wire import link_events as events
 from trionet.wire import link_frames as frames
-from trionet.wire.chunks import Pair
 from trionet.wire.errors import ProtocolError
+from trionet.wire.link_answers import LinkAnswers
 from trionet.wire.link_events import LinkUser, Route
 from trionet.wire.link_frames import HALF, ROUTE, STREAM_BODY, LinkSettings, exactly, tail
-from trionet.wire.link_send import LinkSender
 from trionet.wire.link_streams import Inflow, Outflow
 from trionet.wire.outbox import OpenCall
 
@@ -23,20 +22,12 @@ from trionet.wire.outbox import OpenCall
 class StreamReceiver(abc.ABC):
     """The part of a receiver that reads the frames of streams; see :class:`~.link_receive.LinkReceiver`."""
 
-    def __init__(
-        self,
-        settings: LinkSettings,
-        sender: LinkSender,
-        serving: dict[int, Pair],
-        outflows: dict[int, Outflow],
-        user: LinkUser,
-    ) -> None:
+    def __init__(self, settings: LinkSettings, sender: LinkAnswers, user: LinkUser) -> None:
         self._settings = settings
+        self._message_size = settings.message_size
         self._sender = sender
-        self._serving = serving
-        self._outflows = outflows
-        self._last_session = 0
         self._happened = user.happened
+        self._last_session = 0
 
     @abc.abstractmethod
     def _open_session(self, session: int) -> None:
@@ -55,7 +46,7 @@ class StreamReceiver(abc.ABC):
         """Refuse what provokes frames, where the peer does not read them."""
 
     def _sized(self, payload: bytes) -> bytes:
-        if len(payload) > self._settings.message_size:
+        if len(payload) > self._message_size:
             raise ProtocolError(f"a message of {len(payload)} bytes")
         return payload
 
@@ -74,17 +65,17 @@ class StreamReceiver(abc.ABC):
         route = self._route(data[route_at:payload_at])
         self._open_session(session)
         self._admit(route.target, len(payload))
-        self._serving[session] = (route.target, route.source)
-        self._outflows[session] = outflow = Outflow(items, size)
+        self._sender.serving[session] = (route.target, route.source)
+        self._sender.outflows[session] = outflow = Outflow(items, size)
         self._happened(events.StreamReceived(session, route, high << HALF | low, payload, outflow))
 
     def _taken(self, data: bytes, start: int, end: int, _: bytes | None) -> None:
         session, items, size = exactly(frames.TAKEN_BODY, data, start, end)
-        outflow = self._outflows.get(session)
+        outflow = self._sender.outflows.get(session)
         if outflow is not None:
             outflow.credit(items, size)
             self._happened(events.ItemsTaken(session))
-        elif session in self._serving or session > self._last_session:
+        elif session in self._sender.serving or session > self._last_session:
             raise ProtocolError(f"items taken of session {session}, which is no stream")
 
     # --- what this side opened ------------------------------------------------------------------------
