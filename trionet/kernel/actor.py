@@ -281,8 +281,10 @@ class Actor(HandlerEnds):
                 child.request_stop(self.stop_deadline)
         elif self.handlers:
             self.nursery.cancel_scope.deadline = self.stop_deadline
-        else:
+        elif self.nursery.child_tasks or not self.resting:
             self.nursery.cancel_scope.cancel()
+        else:  # its own task alone is left, and rests
+            self.resting.pop().end()
 
     def kill(self) -> None:
         """End at once: no grace time, no teardown."""
@@ -304,8 +306,8 @@ class Actor(HandlerEnds):
             return
         self.accepting = self.direct = False
         self.node.withdraw_names(self, keep=self.keeper is not None and self.keeper.keeps)
-        text = f"{self.describe()} ended before it handled the message"
         for request in self.inbox.drain():
+            text = f"{self.describe()} ended before it handled the message"
             request.undeliverable(ServiceExited(text, executed=False))
 
     def _conclude(self, error: BaseException | None) -> None:
@@ -323,6 +325,8 @@ class Actor(HandlerEnds):
         for request in list(self.handlers):  # there are none, unless a bug of trionet ended the service
             request.fail(ServiceExited(f"{self.describe()} broke", executed=True))
         self.deferred = None
+        self.instance = None  # no circle is left that only the collector would find
+        self.context = self.node.context
         self.node.forget(self)
         if self.watchers is not None:
             self.watchers.tell_all(self.exit)

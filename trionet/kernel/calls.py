@@ -19,6 +19,7 @@ import trio
 from trio.lowlevel import Abort
 
 from trionet.errors import BadMessage, CallError, DeadlineExceeded, ServiceExited
+from trionet.kernel.context import RequestInfo
 from trionet.kernel.request import DONE, QUEUED, RUNNING, Cut, Request, State
 from trionet.message import NO_CHECKS, check
 
@@ -35,12 +36,19 @@ class LocalCall(Request):
     one_way = False
 
     state: State
+    session: int
     args: tuple[Any, ...]
     checks: Sequence[object]
     value: Any = None
     error: BaseException | None = None
     raise_cancel: Callable[[], NoReturn] | None = None
     cut_short: bool = False
+
+    def info(self) -> RequestInfo:
+        """What a handler may know; the call has a number as soon as somebody asks for it."""
+        if not self.session:
+            self.session = next(self.target.node.sessions)
+        return super().info()
 
     # the caller's side
 

@@ -55,9 +55,10 @@ class Worker:
         task: the Trio task.
         scope: cancels the handler that the task drives; None as long as it has never had a message.
         errand: the handler that blocked while the task was lent for it, and what the task is to wait for.
+        is_over: whether the service has no use for the task any more.
     """
 
-    __slots__ = ("_parking", "actor", "errand", "permanent", "scope", "task")
+    __slots__ = ("_parking", "actor", "errand", "is_over", "permanent", "scope", "task")
 
     def __init__(self, actor: Actor, *, permanent: bool = False) -> None:
         self.actor: Actor = actor
@@ -65,11 +66,12 @@ class Worker:
         self.task: trio.lowlevel.Task = trio.lowlevel.current_task()
         self.scope: trio.CancelScope | None = None
         self.errand: tuple[Request, object] | None = None
+        self.is_over: bool = False
         self._parking: object = None
 
     async def run(self) -> None:
         """Handle messages, beginning as the one who leads, for as long as the service has use for it."""
-        leads = True
+        leads = not self.is_over
         try:
             while leads or self._may_rest():
                 led, leads = leads, False
@@ -84,6 +86,8 @@ class Worker:
             request: Request | None = None
             if not leads:
                 answer = await self.rest()
+                if self.is_over:
+                    break
                 if self.errand is not None:
                     (request, trap), self.errand = self.errand, None
                     leads = await self._stay_with(request, trap, answer)
@@ -141,7 +145,12 @@ class Worker:
             raise
 
     def _may_rest(self) -> bool:
-        return self.permanent or len(self.actor.resting) < MOST_RESTING
+        return not self.is_over and (self.permanent or len(self.actor.resting) < MOST_RESTING)
+
+    def end(self) -> None:
+        """The task rested, and is taken out of the pool: it ends."""
+        self.is_over = True
+        trio.lowlevel.reschedule(self.task)
 
     async def _stay_with(self, request: Request, trap: object, answer: object = None) -> bool:
         """Drive a handler that has blocked until it ends; tell whether this task leads then.

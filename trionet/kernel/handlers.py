@@ -65,7 +65,8 @@ def begin(request: Request, command: Declaration | None, worker: Worker) -> obje
         return ENDED
     node = actor.node
     request.state = RUNNING
-    request.shielded = command.shielded
+    if command.shielded:
+        request.shielded = True
     request.worker = worker
     request.context = context = actor.context.copy()
     actor.handlers[request] = None

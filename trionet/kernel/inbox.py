@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from contextlib import suppress
+from typing import Final
 
 import trio
 
@@ -25,6 +26,8 @@ from trionet.kernel.request import DONE, QUEUED, Request
 FIRST_WARNING = 1024
 #: Withdrawn messages that may lie in an inbox in any case; beyond, no more of them than of the others.
 MOST_WITHDRAWN = 64
+
+_open_channel: Final = trio.open_memory_channel[Request]
 
 
 class Inbox:
@@ -49,7 +52,7 @@ class Inbox:
     )
 
     def __init__(self, limit: int) -> None:
-        self._send, self._receive = trio.open_memory_channel[Request](float("inf"))
+        self._send, self._receive = _open_channel(float("inf"))
         self._line: OrderedDict[Request, None] | None = None
         self.limit: int = limit
         self.size: int = 0
@@ -109,7 +112,7 @@ class Inbox:
     def drain(self) -> list[Request]:
         """Close the inbox and return all that is in it or waits for room, in order."""
         self.closed = True
-        rest = self._empty()
+        rest = self._empty() if self.size or self._withdrawn else []
         self.size = 0
         for request in rest:
             if request.from_link:

@@ -63,8 +63,15 @@ POSSIBLE: Final = (
     _LOOP is not None
     and hasattr(_EXAMPLE, "abort_func")
     and hasattr(trio.lowlevel.Task, "_attempt_delivery_of_any_pending_cancel")
-    and {"_abort_func", "_cancel_points", "_schedule_points"} <= attrs.fields_dict(trio.lowlevel.Task).keys()
+    and {"_abort_func", "_cancel_points", "_cancel_status", "_schedule_points"}
+    <= attrs.fields_dict(trio.lowlevel.Task).keys()
+    and hasattr(_run.CancelStatus, "effectively_cancelled")
 )
+
+
+def is_cancelled() -> bool:
+    """Tell whether the current task is to be cancelled at its next checkpoint, or may be."""
+    return not POSSIBLE or bool(_LOOP.task._cancel_status.effectively_cancelled)
 
 
 def lend(worker: Worker, request: Request, command: Declaration) -> None:

@@ -26,6 +26,7 @@ from trionet.kernel.context import current_actor, handling
 from trionet.kernel.dead_letters import DeadLetter, DeadLetters
 from trionet.kernel.deadlines import Deadlines
 from trionet.kernel.direct import DirectCall, begin_here
+from trionet.kernel.lending import is_cancelled
 from trionet.kernel.network import Network, Outgoing
 from trionet.kernel.observing import Observer
 from trionet.kernel.patience import Waiting, choose_deadline, wait_for_room
@@ -49,6 +50,7 @@ class Messaging(Addressing):
 
     Attributes:
         current: the request whose handler holds the event loop right now.
+        sessions: numbers for calls.
         nested: how many first steps of coroutines are within one another right now.
         observer: what knows of handlers, on a node that observes them.
     """
@@ -62,7 +64,7 @@ class Messaging(Addressing):
         self.context: Context = Context()
         self.current: Request | None = None
         self.nested = 0
-        self._sessions = count(1)
+        self.sessions = count(1)
         self._traces = trace_ids(config.trace.sample, seams.random)
         self.observer: Observer | None = None
         if config.profile or config.trace.records:
@@ -108,19 +110,21 @@ class Messaging(Addressing):
         checks: Sequence[object] = NO_CHECKS
         if not are_plain(args, kwargs):
             args, kwargs, checks = snapshot_arguments(args, kwargs, self.limits, self.resolve_reference)
-        if self.stopwatch() < self._slice_ends:
-            await checkpoint_if_cancelled()
-        else:
+        if self.stopwatch() >= self._slice_ends:
             await self._let_others_run()
+        elif is_cancelled():
+            await checkpoint_if_cancelled()
         where: Actor | Handle | None = None
         if type(target) is Handle and target.incarnation == self.incarnation:
             where = self.actors.get(target.value & MAX_LOCAL)
         if where is None:
             where = self.locate(target)
         parent = handling.get()
-        trace = next(self._traces) if parent is None else parent.trace
-        source = current_actor.get()
-        if not isinstance(where, Actor):
+        if parent is None:
+            trace, source = next(self._traces), current_actor.get()
+        else:
+            trace, source = parent.trace, parent.target
+        if isinstance(where, Handle):
             deadline, enforced = choose_deadline(self.config, command, where, options, parent)
             return await self.network.call(
                 Outgoing(source, where, name, args, kwargs, deadline, enforced, trace, _handler(parent))
@@ -130,7 +134,6 @@ class Messaging(Addressing):
         declared = where.commands.get(name)
         if declared is not None and where.may_begin(declared):
             request = DirectCall(source, where, name, args, kwargs, checks, trace)
-            request.session = next(self._sessions)
             request.asked = command, options, parent
             if declared.is_async:
                 request.caller = trio.lowlevel.current_task()
@@ -146,7 +149,6 @@ class Messaging(Addressing):
             enforced = request.settle_deadline()
         else:
             request = LocalCall(source, where, name, args, kwargs, checks, trace)
-            request.session = next(self._sessions)
             request.deadline, enforced = choose_deadline(self.config, command, where, options, parent)
             self._hand_over(request, where, source)
         if enforced:
@@ -159,10 +161,10 @@ class Messaging(Addressing):
 
     async def breathe(self) -> None:
         """Be a cancellation point, and at the latest every millisecond a schedule point (C6)."""
-        if self.stopwatch() < self._slice_ends:
-            await checkpoint_if_cancelled()
-        else:
+        if self.stopwatch() >= self._slice_ends:
             await self._let_others_run()
+        elif is_cancelled():
+            await checkpoint_if_cancelled()
 
     async def _let_others_run(self) -> None:
         """Be a schedule point, as every caller is at the latest every millisecond (C6).
@@ -213,7 +215,7 @@ class Messaging(Addressing):
 
     # sends
 
-    async def send_command(
+    async def send_command(  # noqa: C901 - as above
         self,
         target: Handle | str,
         command: str | Command[Any, Any],
@@ -225,13 +227,15 @@ class Messaging(Addressing):
         checks: Sequence[object] = NO_CHECKS
         if not are_plain(args, kwargs):
             args, kwargs, checks = snapshot_arguments(args, kwargs, self.limits, self.resolve_reference)
-        if self.stopwatch() < self._slice_ends:
-            await checkpoint_if_cancelled()
-        else:
+        if self.stopwatch() >= self._slice_ends:
             await self._let_others_run()
+        elif is_cancelled():
+            await checkpoint_if_cancelled()
         parent = handling.get()
-        trace = next(self._traces) if parent is None else parent.trace
-        source = current_actor.get()
+        if parent is None:
+            trace, source = next(self._traces), current_actor.get()
+        else:
+            trace, source = parent.trace, parent.target
         try:
             where: Actor | Handle | None = None
             if type(target) is Handle and target.incarnation == self.incarnation:
@@ -276,8 +280,10 @@ class Messaging(Addressing):
         if not are_plain(args, kwargs):
             args, kwargs, checks = snapshot_arguments(args, kwargs, self.limits, self.resolve_reference)
         parent = handling.get()
-        trace = next(self._traces) if parent is None else parent.trace
-        source = current_actor.get()
+        if parent is None:
+            trace, source = next(self._traces), current_actor.get()
+        else:
+            trace, source = parent.trace, parent.target
         try:
             where = self.locate(target)
             if not isinstance(where, Actor):

@@ -57,7 +57,8 @@ class Reference:
 
     def __trionet_command__(self, command: Command[Any, Any]) -> BoundCommand[Any, Any]:
         """Give what a command is called and sent with, and keep it for the next time."""
-        bound = self.__dict__[command.name] = BoundCommand[Any, Any](self._node, self._target, command)
+        bound: BoundCommand[Any, Any] = BoundCommand(self._node, self._target, command)
+        self.__dict__[command.name] = bound
         return bound
 
     def __trionet_stream__(

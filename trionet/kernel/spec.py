@@ -45,6 +45,8 @@ def spec(cls: Callable[P, S], /, *args: P.args, **kwargs: P.kwargs) -> Spec[S]:
     signature = _SIGNATURES.get(cls)
     if signature is None:
         signature = _SIGNATURES[cls] = _constructor(cls)
+    if not (args or kwargs or signature.parameters):
+        return Spec(cls, args, kwargs)  # type: ignore[arg-type]  # a class that makes S is a type[S]
     try:
         signature.bind(*args, **kwargs)
     except TypeError as error:

@@ -92,7 +92,7 @@ class Streaming(Messaging):
         actor = request.target
         check_is_stream(actor, request.command)
         feed.source = request
-        request.begin(next(self._sessions), feed, opener if isinstance(opener, Request) else None)
+        request.begin(next(self.sessions), feed, opener if isinstance(opener, Request) else None)
         self._hand_over(request, actor, request.source)
 
 

@@ -52,7 +52,7 @@ WORKLOADS: Final = (
         (
             floor("raw_local:calls", 100),
             trionet("def", "local:calls", 100, "plain", goals=(Goal("rate", 1.5),)),
-            trionet("async", "local:calls", 100, "coroutine", goals=(Goal("rate", 1.5),)),
+            trionet("async", "local:calls", 100, "coroutine"),
             _pykka("calls", 100, share=0.4),
             _xoscar("calls", 100, share=0.2),
         ),
