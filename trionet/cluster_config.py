@@ -120,7 +120,8 @@ class ClusterConfig:
             system ends the whole process, by SIGALRM, before anything is executed; ``"auto"``, the same as
             long as nobody else in the process uses SIGALRM, else as ``"tasks"``.
         cancel_grace: seconds that a cancelled caller waits for the other node's confirmation.
-        window_messages: messages that may be on their way to one service from one node.
+        window_messages: messages that may be on their way to one service from one node.  What comes last
+            waits for so many; where a round trip takes long, there are no more in it than these.
         window_bytes: the same in bytes.
         pending_bytes: bytes that wait for the socket of a link before senders wait.
         half_open: handshakes that may be under way on one listener.
@@ -145,7 +146,7 @@ class ClusterConfig:
         default="auto", validator=one_of(("auto", "process", "tasks"))
     )
     cancel_grace: float = field(default=1.0, validator=seconds(zero=True))
-    window_messages: int = field(default=1_000, validator=count("messages"))
+    window_messages: int = field(default=200, validator=count("messages"))
     window_bytes: int = field(default=4 * 1024 * 1024, validator=count("bytes"))
     pending_bytes: int = field(default=1024 * 1024, validator=count("bytes"))
     half_open: int = field(default=64, validator=count("handshakes"))

@@ -58,7 +58,7 @@ async def test_c10_each_service_has_its_own_window(autojump_clock: MockClock) ->
         with trio.fail_after(1):
             for _ in range(50):
                 assert await fast.note("x") == "x"
-        assert places.there.service_statistics(slow).inbox == 3
+        assert places.there.service_statistics(slow).inbox == 4
         places.stage.open("gate")
 
 

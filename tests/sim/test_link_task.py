@@ -128,6 +128,8 @@ async def test_c7_when_its_slice_is_over_the_rest_is_queued(
     autojump_clock: MockClock, monkeypatch: Patch
 ) -> None:
     """All that comes at once has one slice; what is left over has its turn with all other tasks."""
+    for number in ("pump.READ_LEAST", "sending.WRITE_EARLY"):
+        monkeypatch.setattr(f"trionet.net.{number}", 64 * 1024)
     async with open_scene(monkeypatch) as scene:
         one, two = await scene.runner_there(), await scene.runner_there()
         source = await scene.here.start(Source)

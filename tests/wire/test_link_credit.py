@@ -14,7 +14,7 @@ from trionet.wire.errors import ProtocolError
 from trionet.wire.link_errors import WindowFull
 from trionet.wire.link_frames import CHUNK, LinkSettings
 
-MESSAGES = LinkSettings(window_messages=4)
+MESSAGES = LinkSettings(window_messages=8)
 BYTES = LinkSettings(window_bytes=100)
 
 
@@ -26,7 +26,7 @@ def fill(one: RecordedLink, other: RecordedLink, count: int, size: int = 0) -> N
 
 def test_a_full_window_and_its_credit_in_batches() -> None:
     one, other = links(settings=MESSAGES)
-    fill(one, other, 4)
+    fill(one, other, 8)
     assert not one.can_send(7, 0)
     assert one.can_send(8, 0)
     with pytest.raises(WindowFull, match="the window of service 7 has no room for 0 bytes"):
@@ -43,8 +43,8 @@ def test_a_full_window_and_its_credit_in_batches() -> None:
 
 def test_nobody_is_told_who_did_not_wait() -> None:
     one, other = links(settings=MESSAGES)
-    fill(one, other, 4)
-    other.consumed(7, 4, 0)
+    fill(one, other, 8)
+    other.consumed(7, 8, 0)
     assert flow(other, one) == []
     assert one.can_send(7, 0)
 
@@ -101,7 +101,7 @@ def test_the_same_when_the_wish_overtakes_what_it_waits_for() -> None:
 
 def test_left_over_credit_comes_with_the_heartbeat() -> None:
     one, other = links(settings=MESSAGES)
-    fill(one, other, 4)
+    fill(one, other, 8)
     assert not one.can_send(7, 0)
     other.consumed(7, 1, 0)
     other.tick(5.0)

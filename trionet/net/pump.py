@@ -9,9 +9,9 @@ read takes no more than half of this node's time.  One task writes: it takes all
 ``send_all`` of it, so what is handed over while it writes is joined.  One task sleeps until the machine's
 next deadline.  The first of them that ends ends the link, and :meth:`Pump.run` returns the reason.
 
-A change of tasks can be saved while the writer has nothing to do: the reader writes what came of the frames
-that it has handled, and a caller whom nobody is about to join its call, as far as the socket takes it now;
-the writer does the rest.
+A change of tasks can be saved while the writer does not write: the reader writes what came of the frames
+that it has handled, a caller whom nobody is about to join its call, and a sender what has become much, as far
+as the socket takes it now; the writer does the rest.
 
 The end in order.  Who finishes says a last goodbye, and waits for the acknowledgement of what it sent: the
 other end answers with that and a last goodbye of its own.  A write that fails may be late to a peer that has
@@ -42,10 +42,12 @@ from trionet.wire.link_events import (
 from trionet.wire.link_frames import LinkSettings
 
 #: Bytes that are read at a time, at least and at most; how many follows from the time that reading takes.
-READ_LEAST: Final = 8 * 1024
+READ_LEAST: Final = 4 * 1024
 READ_MOST: Final = 256 * 1024
 #: Seconds after which other tasks should have their turn.
 READ_TIME: Final = 0.001
+#: Bytes that are written at once, so that the peer can begin with them, though more is about to come.
+WRITE_EARLY: Final = 4 * 1024
 #: Bytes that the peer must have read within the heartbeat timeout.
 WRITE_SIZE: Final = 256 * 1024
 #: Bytes that are never long to read.
@@ -121,6 +123,7 @@ class Pump:
         self._rest: bytes = b""
         self._read_size = READ_LEAST
         self._reading = False
+        self._is_writing = True  # until its task has begun
         self._patience = settings.heartbeat_timeout
         self._handle = handle
         self._drained = drained
@@ -174,7 +177,7 @@ class Pump:
 
     def write(self) -> None:
         """Write what is queued at once, as far as the socket takes it; the writer does the rest."""
-        if self.writer is None or self._finishing is not None:
+        if self._is_writing or self._rest or self._finishing is not None or self._reason is not None:
             self.kick()
             return
         self._gather()
@@ -283,6 +286,7 @@ class Pump:
             self._handle(event)
 
     async def _write(self) -> None:
+        self._is_writing = False
         try:
             while True:
                 data, self._rest = self._rest, b""
@@ -290,7 +294,9 @@ class Pump:
                     self._gather()
                     data = self.link.data_to_send(trio.current_time())
                 if data:
+                    self._is_writing = True
                     await self._send(data)
+                    self._is_writing = False
                     self.bytes_sent += len(data)
                     self._drained()
                 elif self._finishing is not None:

@@ -15,6 +15,7 @@ from trionet.kernel.dead_letters import DeadLetter
 from trionet.net.desk import NODE_ID
 from trionet.net.link_end import LinkEnd
 from trionet.net.outbound import Outbound, OutboundCall, OutboundReport, OutboundSend
+from trionet.net.pump import WRITE_EARLY
 from trionet.net.streams import OutboundStream
 from trionet.wire.link_errors import LinkBusy, LinkError, MessageTooLarge, WindowFull
 from trionet.wire.link_frames import CHUNK
@@ -56,7 +57,9 @@ class Sending(LinkEnd):
             return payload
         except LinkError as error:
             self._refuse(message, error)
-        if self._pump.writer is not None:
+        if self.link.outbox.queued >= WRITE_EARLY:
+            self._pump.write()
+        elif self._pump.writer is not None:
             self._pump.kick()
         return None
 

@@ -7,10 +7,10 @@ Theory of operation.  A sender charges a message when it takes it; a receiver ch
 and gives credit only after it was taken out of the inbox.  So what the receiver has outstanding is never
 more than what the sender has, and a sender that keeps its own rule can never break the receiver's.
 
-Credit goes back in batches of half a window; that of a message which was withdrawn goes back at once.  A
-sender that waits for no more than half a window has more than half of it outstanding, so that such a batch
-is certain to come.  One that waits for more says so (*want*, which may overtake large messages), and from
-then on gets credit whenever everything was taken.
+Credit goes back in batches of a quarter of a window, so that both ends work at the same time; that of a
+message which was withdrawn goes back at once.  A sender that waits for no more than half a window has more
+than half of it outstanding, so that such a batch is certain to come.  One that waits for more says so
+(*want*, which may overtake large messages), and from then on gets credit whenever everything was taken.
 Credit that is left over is given back from time to time (:meth:`ReceiveWindows.sweep`), upon which both ends
 forget the account of an idle service.
 """
@@ -21,6 +21,8 @@ from typing import Final
 
 from trionet.wire.errors import ProtocolError
 
+#: Batches in which the credit of a window goes back.
+BATCHES: Final = 4
 #: Accounts above which the receiver gives all credit back to be rid of those that are idle.
 _MANY: Final = 1024
 
@@ -131,8 +133,8 @@ class ReceiveWindows:
     def __init__(self, messages: int, bytes_: int) -> None:
         self._messages = messages
         self._bytes = bytes_
-        self._batch_messages = max(1, messages // 2)
-        self._batch_bytes = max(1, bytes_ // 2)
+        self._batch_messages = max(1, messages // BATCHES)
+        self._batch_bytes = max(1, bytes_ // BATCHES)
         self._received: dict[int, _Received] = {}
         self._many = _MANY
 

@@ -172,8 +172,11 @@ class Link(LinkAnswers):
         """
         if self._closed is not None or self._final_sent:
             return b""
-        if self._delivered != self._acked and (self.sendable or now >= self.times.ack_due):
-            self._acknowledge()
+        if self._delivered != self._acked:
+            if self.sendable or now >= self.times.ack_due:
+                self._acknowledge()
+        elif not self.outbox.queued and self._final is None and not self.outbox.lanes.by_pair:
+            return b""
         if self._final is not None and not self.outbox.lanes.by_pair:
             self.outbox.control(goodbye(self._final, True))
             self._final_sent = True
