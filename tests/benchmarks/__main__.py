@@ -16,7 +16,7 @@ from tests.benchmarks import datacenter, multicast, streams
 from tests.benchmarks.failures import cancel_across, kill_and_freeze
 from tests.benchmarks.join import join
 from tests.benchmarks.scale import compare
-from tests.benchmarks.speed import comparison, report, scaling
+from tests.benchmarks.speed import comparison, parts, report, scaling
 from tests.benchmarks.speed.machine import ROOT
 from tests.benchmarks.speed.measure import measure
 from tests.benchmarks.speed.results import Results
@@ -114,6 +114,8 @@ def _parser() -> argparse.ArgumentParser:
     kind.add_argument("before", type=Path)
     kind.add_argument("after", type=Path)
     kind.set_defaults(run=_compare)
+    kind = kinds.add_parser("parts", help="what a message within a node is made of")
+    kind.set_defaults(run=lambda console, _: parts.show(console))
     kind = kinds.add_parser("idle", help="many idle services on one node")
     kind.add_argument("--services", type=int, default=100_000, help="how many [%(default)s]")
     kind.add_argument("--messages", type=int, default=1_000_000, help="messages among them [%(default)s]")

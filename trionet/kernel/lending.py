@@ -17,7 +17,7 @@ lent, and what would have been goes by way of the inbox.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import trio
@@ -82,7 +82,8 @@ def lend(worker: Worker, request: Request, command: Declaration) -> None:
         request: the message.
         command: what it is for, a coroutine.
     """
-    actor, task = worker.actor, cast("Any", worker.task)
+    actor = worker.actor
+    task: Any = worker.task
     node = actor.node
     borrower = _LOOP.task
     abort, task._abort_func = task._abort_func, None

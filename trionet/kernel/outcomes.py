@@ -62,8 +62,11 @@ class HandlerEnds:
             self._over(request)
         if request.state is not RUNNING:
             return  # deferred, or nobody waits any more
+        if request.one_way:
+            request.state = DONE
+            return
         checks: Sequence[object] = NO_CHECKS
-        if not request.one_way and not is_plain(value):
+        if not is_plain(value):
             try:
                 value, checks = snapshot(value, "result", self.node.limits, self.node.resolve_reference)
             except BadMessage as error:
