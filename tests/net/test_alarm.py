@@ -11,7 +11,7 @@ import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trionet import ClusterConfig, ConfigError, Service, spec
 from trionet.net.alarm import Alarm, shared_alarm
@@ -104,6 +104,33 @@ async def test_two_nodes_in_one_process(autojump_clock: MockClock) -> None:
         await cluster.crash(3)
         seen.append(left() > 0)
     assert seen == [False, True, True, True, True, False]
+
+
+async def test_it_stays_until_an_owner_that_lost_its_name_has_ended(autojump_clock: MockClock) -> None:
+    gate = trio.Event()
+
+    class Stubborn(Service):
+        async def setup(self) -> None:
+            self.nursery.start_soon(self._hold)
+
+        async def _hold(self) -> None:
+            try:
+                await trio.sleep_forever()
+            finally:
+                with trio.CancelScope(shield=True):
+                    await gate.wait()
+
+    async with open_cluster(1) as cluster:
+        await cluster.start(2, fence="auto")
+        await cluster[2].start(spec(Stubborn), name="stubborn", exclusive=True)
+        await cluster.crash(1)
+        await trio.sleep(1000)
+        assert cluster[2].lookup("stubborn") is None
+        assert left() > 0
+        gate.set()
+        await wait_all_tasks_blocked()
+        assert cluster[2].services() == ()
+        assert left() == 0
 
 
 async def test_a_simulated_cluster_sets_none(autojump_clock: MockClock) -> None:

@@ -265,18 +265,24 @@ class Lifecycle(Naming):
         _log.warning("%s failed; its starter %s is told", actor.describe(), parent.describe())
         parent.begin(parent.instance.child_failed, actor.handle, error)
 
-    def name_lost(self, name: str, handle: Handle, owner: Handle | None) -> None:
-        """A service of this node no longer owns a global name (C11)."""
+    def name_lost(self, name: str, handle: Handle, owner: Handle | None) -> Actor | None:
+        """A service of this node no longer owns a global name (C11).
+
+        Returns:
+            The service, if it must not go on without the name and has yet to end.
+        """
         actor = self.actors.get(handle.local)
         if actor is None:
-            return
+            return None
         self._free(name, actor)
         actor.names = tuple(each for each in actor.names if each != name)
         if actor.exclusive and not actor.spec.cls.has_name_lost():
             _log.warning("%s lost its exclusive name %r and is killed", actor.describe(), name)
             (actor.keeper or actor).kill()
-        elif actor.nursery is not None and actor.instance is not None:
+            return actor
+        if actor.nursery is not None and actor.instance is not None:
             actor.begin(actor.instance.name_lost, name, owner)
+        return None
 
     def note_cut_off(self, what: str) -> None:
         """Remember what the end of a grace time cut off."""

@@ -10,7 +10,8 @@ when it has waited for the system, before it wakes anybody.  That is the moment 
 What was being executed when the process was stopped cannot be held back by anything within it.  So there is
 a second line wherever it can be had: an alarm of the system half a timeout after the end of the lease, which
 is half a timeout before anybody else can have the name.  Nobody handles it, so it ends the process, and one
-that was stopped gets it before it executes anything.
+that was stopped gets it before it executes anything.  An owner that has lost its name and shields its end meets
+it as well.
 """
 
 from __future__ import annotations
@@ -73,6 +74,24 @@ class Fence(trio.abc.Instrument):
                 'the step that it was in, as with cluster.fence = "tasks"',
                 obstacle,
             )
+
+    def stay_for_an_owner(self) -> Callable[[object], None]:
+        """Keep the alarm as it is now, though the fence may go: an owner has lost its name and is ending.
+
+        Whoever shields its end for longer than the name is sure to be nobody's is ended with the process.
+
+        Returns:
+            What to call with anything when the owner has ended.
+        """
+        owner, alarm = object(), self._alarm
+
+        def ended(_: object) -> None:
+            if alarm is not None:
+                alarm.set(owner, inf)
+
+        if alarm is not None:
+            alarm.set(owner, self._at + self._delay)
+        return ended
 
     def close(self) -> None:
         """Take the fence down for good."""

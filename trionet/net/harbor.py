@@ -232,7 +232,9 @@ class Harbor:
     def _carry_out_news(self, effect: effects.SlaveEffect) -> None:
         match effect:
             case effects.NameLost(name=name, handle=handle):
-                self.node.name_lost(name, handle, self.machine.lookup(name))
+                loser = self.node.name_lost(name, handle, self.machine.lookup(name))
+                if loser is not None:
+                    loser.watch(self._slave.fence.stay_for_an_owner())
             case effects.GroupLost(group=group, handle=handle):
                 self._memberships.get(handle, set()).discard(group)
             case effects.NodeUp() | effects.NodeGone() | effects.MasterLost() | effects.MasterBack():

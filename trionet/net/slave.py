@@ -75,7 +75,7 @@ class SlaveTask:
         self._pump: Pump | None = None
         self._timer = trio.CancelScope()
         self._timer_at = inf
-        self._fence = Fence(self._tick, config.fence, config.heartbeat_timeout / 2)
+        self.fence = Fence(self._tick, config.fence, config.heartbeat_timeout / 2)
 
     async def run(self) -> None:
         """Keep the connection to the master until cancelled."""
@@ -84,7 +84,7 @@ class SlaveTask:
                 nursery.start_soon(self._watch_time)
                 nursery.start_soon(self._stay_connected)
         finally:
-            self._fence.close()
+            self.fence.close()
 
     def apply(self, wanted: list[effects.SlaveEffect]) -> None:
         """Carry out what the machine wants."""
@@ -103,7 +103,7 @@ class SlaveTask:
                     self._timer.deadline = self._timer_at
                 case _:
                     self._carry_out(effect)
-        self._fence.set(self.machine.lease_ends)
+        self.fence.set(self.machine.lease_ends)
 
     async def leave(self) -> None:
         """Say goodbye to the master, if it is there.
