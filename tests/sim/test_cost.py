@@ -71,8 +71,8 @@ class Cost:
 
 
 COSTS = [
-    Cost("call_in_sequence", writes=2.02, frames=2.1, size=146, steps=7.1, functions=124),
-    Cost("call_at_once", writes=0.05, frames=2.1, size=102, steps=2.3, functions=84),
+    Cost("call_in_sequence", writes=2.02, frames=2.1, size=146, steps=7.1, functions=119),
+    Cost("call_at_once", writes=0.05, frames=2.1, size=102, steps=2.3, functions=80),
     Cost("send_all", writes=0.05, frames=1.1, size=60, steps=0.21, functions=41),
 ]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from trionet.errors import BadMessage, CallError, DeadlineExceeded, ServiceExited
-from trionet.handle import Handle
+from trionet.handle import MAX_LOCAL, Handle
 from trionet.kernel.calls import NO_KWARGS
 from trionet.kernel.request import Cut, Request, State
 from trionet.net.failures import encode_failure
@@ -53,7 +53,7 @@ class InboundSend(Request):
 
     def left_inbox(self) -> None:
         """It was taken out of the inbox: the sender's window has room again, at once if it was withdrawn."""
-        self.peer.consumed(self.target.handle.local, self.size, at_once=self.state is State.DONE)
+        self.peer.consumed(self.target.handle.value & MAX_LOCAL, self.size, at_once=self.state is State.DONE)
 
     def undeliverable(self, error: CallError) -> None:
         """It never reached a handler: the sending node has a dead letter."""
@@ -62,7 +62,11 @@ class InboundSend(Request):
 
 
 class InboundCall(InboundSend):
-    """A call from another node."""
+    """A call from another node; who makes it sets session and deadline.
+
+    Attributes:
+        answered: whether its caller has been told, or waits no more.
+    """
 
     one_way = False
 
@@ -70,23 +74,18 @@ class InboundCall(InboundSend):
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     checks: Sequence[object]
-    _answered = False
+    answered = False
     _left_at = inf
-
-    def begin(self, session: int, deadline: float) -> None:
-        """Set what a call has and a send has not."""
-        self.session = session
-        self.deadline = deadline
 
     # its time, and its caller
 
     def is_open(self) -> bool:
         """Tell whether the caller still waits."""
-        return not self._answered
+        return not self.answered
 
     def is_abandoned(self) -> bool:
         """Tell whether the handler still runs although nobody waits, or its caller's patience is over."""
-        return self.state is State.RUNNING and (self._answered or trio.current_time() >= self._left_at)
+        return self.state is State.RUNNING and (self.answered or trio.current_time() >= self._left_at)
 
     def expire(self) -> None:
         """The time that came with the call is over."""
@@ -98,7 +97,7 @@ class InboundCall(InboundSend):
 
     def forget(self) -> None:
         """The link has ended: nobody waits any more."""
-        self._answered = True
+        self.answered = True
         self._cut(Cut.CALLER)
 
     def _cut(self, why: Cut) -> None:
@@ -123,14 +122,14 @@ class InboundCall(InboundSend):
     def succeed(self, value: Any, checks: Sequence[object]) -> None:
         """The handler returned."""
         self.state = State.DONE
-        if self._answered:
+        if self.answered:
             return
         try:
             payload = self.peer.codec.encode(value)
         except BadMessage as error:
             self._fail(BadMessage(f"the result of {self.command}: {error}", executed=True))
             return
-        self._answered = True
+        self.answered = True
         self.peer.reply(self.session, payload)
 
     def fail(self, error: Exception) -> None:
@@ -156,11 +155,11 @@ class InboundCall(InboundSend):
         self._fail(error)
 
     def _fail(self, error: Exception) -> None:
-        if not self._answered:
-            self._answered = True
+        if not self.answered:
+            self.answered = True
             self.peer.fail(self.session, *encode_failure(error, self.peer.codec))
 
     def _confirm(self) -> None:
-        if not self._answered:
-            self._answered = True
+        if not self.answered:
+            self.answered = True
             self.peer.confirm_cancel(self.session)

@@ -1,6 +1,6 @@
-"""Messages of this node for services of another (C2, C4, C5, C6, C10).
+"""Calls of this node of services of another (C2, C4, C6, C10).
 
-Duty: the sender's side of a remote call and a remote send, from the wait for room to the end.
+Duty: the caller's side of a remote call, from the wait for room to the end, and what it shares with sends.
 
 Theory of operation.  A message stands in the line of its target until the link takes it, so messages for
 one service never overtake each other.  A caller parks once, for the end of the call.  Its cancellation
@@ -11,7 +11,6 @@ and the caller waits for the confirmation, but at most ``cancel_grace``; then th
 from __future__ import annotations
 
 import enum
-import logging
 from collections.abc import Callable, Sequence
 from math import inf
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
@@ -26,8 +25,6 @@ from trionet.message import NO_CHECKS, check
 
 if TYPE_CHECKING:
     from trionet.net.sending import Sending
-
-_log = logging.getLogger("trionet.link")
 
 
 class Stage(enum.Enum):
@@ -75,64 +72,6 @@ class Outbound:
             trio.lowlevel.reschedule(task)
 
 
-class OutboundSend(Outbound):
-    """A one-way message that stands in line; its sender waits for room."""
-
-    stage: Stage
-    parked: trio.lowlevel.Task | None
-
-    def transmit(self) -> None:
-        """The link has room: hand the message to it."""
-        message = self.message
-        self.peer.link.send(
-            source_id(message),
-            message.target.value & MAX_LOCAL,
-            message.command,
-            self.payload,
-            trace=message.trace,
-            token=message,
-        )
-        self.stage = Stage.SENT
-        self.wake()
-
-    def lost(self, reason: str, *, executed: bool | None) -> None:
-        """The link ended before it took the message: a dead letter."""
-        self.stage = Stage.DONE
-        self.peer.lost_send(self.message, reason, executed=executed)
-        self.wake()
-
-    async def wait_for_room(self) -> None:
-        """Wait until the link has taken the message, or has ended.
-
-        Cancellation: withdraws the message.
-        """
-
-        def abort(_: object) -> Abort:
-            self.parked = None
-            self.stage = Stage.DONE
-            self.peer.leave_line(self)
-            return Abort.SUCCEEDED
-
-        if self.stage is Stage.IN_LINE:
-            self.parked = trio.lowlevel.current_task()
-            await trio.lowlevel.wait_task_rescheduled(abort)
-
-
-class OutboundReport(Outbound):
-    """What tells the other node that a message which it sent reached nobody; nobody waits for it."""
-
-    def transmit(self) -> None:
-        """The link has room: hand the report to it."""
-        target = self.message.target.value & MAX_LOCAL
-        self.peer.link.send(0, target, self.message.command, self.payload)
-
-    def lost(self, reason: str, *, executed: bool | None) -> None:
-        """The link ended before it took the report: this node's log has to do."""
-        sender, target, command, why = self.message.args
-        text = "dead letter of service %d of %s: %s to %s: %s (%s)"
-        _log.warning(text, sender, self.peer.describe(), command, target, why, reason)
-
-
 class OutboundCall(Outbound):
     """A call; its caller waits for the end.
 
@@ -163,9 +102,10 @@ class OutboundCall(Outbound):
     def transmit(self) -> None:
         """The link has room: hand the call to it, with the time that is left."""
         message = self.message
-        remaining = inf if self.deadline == inf else max(0.0, self.deadline - trio.current_time())
+        remaining = inf if self.deadline == inf else self.deadline - trio.current_time()
+        source = message.source
         self.session = self.peer.link.call(
-            source_id(message),
+            0 if source is None else source.handle.value & MAX_LOCAL,
             message.target.value & MAX_LOCAL,
             message.command,
             self.payload,

@@ -34,12 +34,11 @@ from trionet.wire.link_events import (
     GoodbyeReceived,
     LinkEvent,
     LinkFates,
-    Messages,
     Opened,
     PeerSilent,
-    Route,
 )
 from trionet.wire.link_frames import LinkSettings
+from trionet.wire.link_user import Messages, NoMessages
 
 #: Bytes that are read at a time, at least and at most; how many follows from the time that reading takes.
 READ_LEAST: Final = 4 * 1024
@@ -62,22 +61,6 @@ FLUSH_TIME: Final = 2.0
 _LOOK_AGAIN: Final = 0.0
 
 
-class NoMessages:
-    """What a dialogue does with calls and sends: its link refuses them before anybody is told."""
-
-    def called(self, session: int, route: Route, remaining: float, trace: int, payload: bytes) -> bool:
-        """There are no calls."""
-        raise AssertionError(route)
-
-    def sent(self, route: Route, trace: int, payload: bytes) -> bool:
-        """There are no sends."""
-        raise AssertionError(route)
-
-    def replied(self, session: int, token: object, payload: bytes) -> None:
-        """There are no replies."""
-        raise AssertionError(token)
-
-
 class Pump:
     """One link over one connection; owns the connection from now on.
 
@@ -94,6 +77,7 @@ class Pump:
     Attributes:
         link: the machine; call :meth:`kick` after each use that may queue something.
         writer: the task that writes, while it has nothing to do.
+        is_reading: whether the reader handles what came; then it writes what comes of it.
         batch: how often bytes have come.
         now: when they came last, on the clock of ``trio.current_time()``.
         fates: what became of everything that was under way when the link ended, also by cancellation.
@@ -122,7 +106,7 @@ class Pump:
         self._write_now = connection.write_now
         self._rest: bytes = b""
         self._read_size = READ_LEAST
-        self._reading = False
+        self.is_reading = False
         self._is_writing = True  # until its task has begun
         self._patience = settings.heartbeat_timeout
         self._handle = handle
@@ -172,7 +156,7 @@ class Pump:
 
     def kick(self) -> None:
         """Have written what is queued, by the writer, or by the reader who is about to do it."""
-        if self.writer is not None and not self._reading and self.link.sendable:
+        if self.writer is not None and not self.is_reading and self.link.sendable:
             self.rouse()
 
     def write(self) -> None:
@@ -253,7 +237,7 @@ class Pump:
             self._read_size = min(READ_MOST, self._read_size * 2)
 
     def _take(self, data: bytes) -> None:
-        self._reading = True
+        self.is_reading = True
         self.batch += 1
         try:
             if data:
@@ -266,7 +250,7 @@ class Pump:
             else:  # what comes after its last goodbye is not read
                 self.end(self._finishing)
         finally:
-            self._reading = False
+            self.is_reading = False
         self.write()
         if self.link.times.ack_due < self._timer_at:
             self._set_timer()

@@ -14,7 +14,8 @@ from trionet.handle import MAX_LOCAL
 from trionet.kernel.dead_letters import DeadLetter
 from trionet.net.desk import NODE_ID
 from trionet.net.link_end import LinkEnd
-from trionet.net.outbound import Outbound, OutboundCall, OutboundReport, OutboundSend
+from trionet.net.outbound import Outbound, OutboundCall
+from trionet.net.outbound_send import OutboundReport, OutboundSend
 from trionet.net.pump import WRITE_EARLY
 from trionet.net.streams import OutboundStream
 from trionet.wire.link_errors import LinkBusy, LinkError, MessageTooLarge, WindowFull

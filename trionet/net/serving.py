@@ -17,7 +17,7 @@ from trionet.kernel.network import Outgoing
 from trionet.net.desk import NODE_ID, UNDELIVERED, NodeDesk
 from trionet.net.failures import decode_failure, encode_failure
 from trionet.net.inbound import InboundCall, InboundSend
-from trionet.net.outbound import OutboundReport
+from trionet.net.outbound_send import OutboundReport
 from trionet.net.sending import Sending
 from trionet.net.streams import Awaited
 from trionet.wire import link_events as events
@@ -44,18 +44,20 @@ class Serving(Sending):
             if actor is None or not actor.accepting:
                 actor = self.receiver(route.target)
             request = InboundCall(self, route, actor, trace, len(payload), arguments)
-            request.begin(session, self._pump.now + remaining)
+            request.session = session
+            request.deadline = self._pump.now + remaining
             command = self._begins_here(request)
             if command is None:
                 self.serve(session, request)
             else:
                 begin_here(request, command)
-                if request.is_open():
-                    self._serving[session] = request
+                if request.answered:
+                    return True
+                self._serving[session] = request
         except CallError as error:
             self.refuse(session, error)
             return True
-        if request.deadline < inf and request.is_open():
+        if request.deadline < inf and not request.answered:
             self.node.deadlines.add(request)
         return command is not None
 
@@ -172,7 +174,8 @@ class Serving(Sending):
             self.link.fail(session, *encode_failure(refused, self.codec))
         except LinkNotOpen:
             return
-        self._pump.kick()
+        if not self._pump.is_reading:
+            self._pump.kick()
 
     def fail(self, session: int, code: int, executed: bool | None, payload: bytes) -> None:
         """Answer a call with an error."""

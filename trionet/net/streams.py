@@ -11,7 +11,6 @@ go out in as few frames as possible; a producer that is far ahead of the writer 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from trionet.errors import BadMessage, DeadlineExceeded, NodeDown, ServiceExited
@@ -38,7 +37,7 @@ class InboundStream(Producing, InboundCall):
 
     def open(self, session: int, outflow: Outflow) -> None:
         """Set what a stream has and a call has not."""
-        self.begin(session, inf)
+        self.session = session
         self._outflow = outflow
         self._items: list[bytes] = []
         self._size = 0
@@ -88,7 +87,7 @@ class InboundStream(Producing, InboundCall):
 
     def gather(self) -> None:
         """Give the link what waits for its writer."""
-        if self._answered:
+        if self.answered:
             return
         items, self._items, self._size = self._items, [], 0
         if not items:

@@ -12,7 +12,7 @@ of the protocol by the peer and :meth:`Link.close` make it *closed*: then nothin
 
 The user has three duties.  After each call that may queue something, have :meth:`Link.data_to_send`
 written while :attr:`Link.sendable`.  Call :meth:`Link.tick` at :meth:`Link.next_deadline`.  For each message
-that came call :meth:`Link.consumed` when it was taken out of the inbox; see :class:`~.link_events.LinkUser`.
+that came call :meth:`Link.consumed` when it was taken out of the inbox; see :class:`~.link_user.LinkUser`.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ from trionet.wire.errors import ProtocolError
 from trionet.wire.framing import FrameBuffer, Spans
 from trionet.wire.link_answers import LinkAnswers
 from trionet.wire.link_errors import LinkNotOpen
-from trionet.wire.link_events import LinkEvent, LinkFates, LinkStatistics, LinkUser, PeerSilent
+from trionet.wire.link_events import LinkEvent, LinkFates, LinkStatistics, PeerSilent
 from trionet.wire.link_frames import LinkSettings, bare, goodbye, numbered
 from trionet.wire.link_receive import LinkReceiver
 from trionet.wire.link_times import LinkTimes
+from trionet.wire.link_user import LinkUser
 from trionet.wire.records import RecordOpener, RecordSealer
 
 #: Messages after which an acknowledgement waits no longer for something to travel with.

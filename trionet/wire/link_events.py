@@ -1,10 +1,7 @@
-"""What a link tells its user: messages, all other events, the fates at its end, its statistics.
+"""What a link tells its user besides messages: events, the fates at its end, its statistics.
 
-Duty: values, and what a link calls.
+Duty: values only.
 May import: the standard library, attrs, trionet.wire.link_frames and link_streams.
-
-Messages and replies are most of what a link carries, so each is told by a call of its own (:class:`LinkUser`)
-and needs no object; all else is an event.  Both are told while the frame is read, in the order of the frames.
 
 Ids of services are local ids: the source of a message lives on the peer, its target on this node, because
 a link is tied to one incarnation at each end.  Id 0 is the node itself.
@@ -12,7 +9,7 @@ a link is tied to one incarnation at each end.  Id 0 is the node itself.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import attrs
 
@@ -240,50 +237,6 @@ LinkEvent = (
     | GoodbyeReceived
     | PeerSilent
 )
-
-
-class Messages(Protocol):
-    """Who takes the messages that a link receives; called while the frame is read, so nothing here may wait.
-
-    A message that came takes room in the window of its target until ``Link.consumed``, unless what is called
-    says that the target has no need of that room any more.  When the call is over the message counts as
-    delivered.
-    """
-
-    def called(self, session: int, route: Route, remaining: float, trace: int, payload: bytes) -> bool:
-        """A service of the peer calls one of this node.
-
-        It ends by exactly one of ``Link.reply``, ``Link.fail`` and ``Link.confirm_cancel``.
-
-        Args:
-            session: names the call on this link.
-            route: who calls what.
-            remaining: seconds that are left until the caller's deadline; infinite for none.
-            trace: the number of its call chain.
-            payload: the encoded arguments.
-
-        Returns:
-            Whether the message takes no more room: it was handled, or refused.
-        """
-
-    def sent(self, route: Route, trace: int, payload: bytes) -> bool:
-        """A service of the peer sends a one-way message; arguments and result as in :meth:`called`."""
-
-    def replied(self, session: int, token: Any, payload: bytes) -> None:
-        """A call of this side returned.
-
-        Args:
-            session: the call.
-            token: what ``Link.call`` was given.
-            payload: the encoded result.
-        """
-
-
-class LinkUser(Messages, Protocol):
-    """Who takes all that a link receives."""
-
-    def happened(self, event: LinkEvent) -> None:
-        """Anything but a message."""
 
 
 @attrs.frozen

@@ -226,6 +226,16 @@ def exactly(body: Struct, data: bytes, start: int, end: int) -> tuple[int, ...]:
     return body.unpack_from(data, start)
 
 
+def number_of(data: bytes, start: int, end: int) -> int:
+    """Read a frame whose one field is a count, a session or a watch.
+
+    Raises:
+        ProtocolError: if it is longer or shorter.
+    """
+    (number,) = exactly(NUMBER_BODY, data, start, end)
+    return number
+
+
 def bare(kind: int, payload_size: int = 0) -> bytes:
     """Return the head of a frame that has no fields."""
     return BARE_HEAD.pack(1 + payload_size, kind)

@@ -26,8 +26,9 @@ from trionet.wire.credit import Credit, ReceiveWindows
 from trionet.wire.errors import ProtocolError
 from trionet.wire.framing import LENGTH_SIZE, Spans
 from trionet.wire.hellos import Purpose
-from trionet.wire.link_answers import LEFT, LinkAnswers
-from trionet.wire.link_events import LinkUser, Route
+from trionet.wire.link_answer_receive import AnswerReceiver
+from trionet.wire.link_answers import LinkAnswers
+from trionet.wire.link_events import Route
 from trionet.wire.link_frames import (
     CALL_BODY,
     HALF,
@@ -35,14 +36,14 @@ from trionet.wire.link_frames import (
     SEND_BODY,
     LinkSettings,
     exactly,
+    number_of,
     numbered,
     tail,
 )
 from trionet.wire.link_send import MOST_ROUTES
-from trionet.wire.link_stream_receive import StreamReceiver
+from trionet.wire.link_user import LinkUser
 
 _Reader = Callable[[bytes, int, int, bytes | None], None]
-_NUMBER_SIZE: Final = frames.NUMBER_BODY.size
 _CALL_SIZE: Final = CALL_BODY.size
 _SEND_SIZE: Final = SEND_BODY.size
 _ROUTE_SIZE: Final = ROUTE.size
@@ -52,7 +53,7 @@ _READ_SEND: Final = SEND_BODY.unpack_from
 MAX_CONTROL: Final = 16 * 1024 * 1024
 
 
-class LinkReceiver(StreamReceiver):
+class LinkReceiver(AnswerReceiver):
     """The receiving half.
 
     Args:
@@ -66,7 +67,6 @@ class LinkReceiver(StreamReceiver):
         super().__init__(settings, sender, user)
         self._called = user.called
         self._sent = user.sent
-        self._replied = user.replied
         self._routes: dict[bytes, Route] = {}
         self._outbox = sender.outbox
         self._readers: list[_Reader | None] = [None] * 256
@@ -216,63 +216,10 @@ class LinkReceiver(StreamReceiver):
             payload = self._sized(tail(data, start, end))
         self._happened(events.PayloadReceived(payload))
 
-    # --- answers to what this side opened ------------------------------------------------------------
-
-    def _reply(self, data: bytes, start: int, end: int, payload: bytes | None) -> None:
-        (session,) = frames.NUMBER_BODY.unpack_from(data, start)
-        if payload is None:
-            size = end - start - _NUMBER_SIZE
-            if not 0 <= size <= self._message_size:
-                raise ProtocolError(
-                    "a reply that is shorter than its fields" if size < 0 else f"a message of {size} bytes"
-                )
-            payload = data[start + _NUMBER_SIZE : end]
-        call = self._sender.call_ended(session)
-        if call.abandoned:
-            self._happened(events.AbandonedEnded(session, call.token))
-        else:
-            self._replied(session, call.token, payload)
-
-    def _fail(self, data: bytes, start: int, end: int, payload: bytes | None) -> None:
-        session, code, executed = frames.FAIL_BODY.unpack_from(data, start)
-        if executed >= len(frames.EXECUTED):
-            raise ProtocolError(f"a failure that was executed in the way {executed}")
-        if payload is None:
-            payload = self._sized(tail(data, start + frames.FAIL_BODY.size, end))
-        call = self._sender.call_ended(session)
-        if call.abandoned:
-            self._happened(events.AbandonedEnded(session, call.token))
-            return
-        known = frames.EXECUTED[executed]
-        self._happened(events.FailureReceived(session, call.token, code, known, payload))
-
-    def _cancelled(self, data: bytes, start: int, end: int, _: bytes | None) -> None:
-        session = _number(data, start, end)
-        call = self._sender.call_ended(session)
-        if not call.cancelled:
-            raise ProtocolError(f"session {session} was never cancelled")
-        if call.abandoned:
-            self._happened(events.AbandonedEnded(session, call.token))
-        else:
-            self._happened(events.CancelConfirmed(session, call.token))
-
-    def _exit(self, data: bytes, start: int, end: int, payload: bytes | None) -> None:
-        (watch,) = frames.NUMBER_BODY.unpack_from(data, start)
-        if payload is None:
-            payload = self._sized(tail(data, start + _NUMBER_SIZE, end))
-        token = self._sender.watch_ended(watch)
-        if token is not LEFT:
-            self._happened(events.ExitReceived(watch, token, payload))
-
-    def _unwatched(self, data: bytes, start: int, end: int, _: bytes | None) -> None:
-        watch = _number(data, start, end)
-        if self._sender.watch_ended(watch) is not LEFT:
-            raise ProtocolError(f"watch {watch} was never left")
-
     # --- what the peer opened ------------------------------------------------------------------------
 
     def _cancel(self, data: bytes, start: int, end: int, _: bytes | None) -> None:
-        session = _number(data, start, end)
+        session = number_of(data, start, end)
         if session in self._sender.serving:
             self._happened(events.CancelReceived(session))
         elif session > self._last_session:
@@ -289,7 +236,7 @@ class LinkReceiver(StreamReceiver):
         self._happened(events.WatchReceived(watch, source, target))
 
     def _unwatch(self, data: bytes, start: int, end: int, _: bytes | None) -> None:
-        watch = _number(data, start, end)
+        watch = number_of(data, start, end)
         if watch > self._last_watch:
             raise ProtocolError(f"watch {watch} was left, which never was")
         if self._sender.watched.pop(watch, None) is not None:
@@ -322,7 +269,7 @@ class LinkReceiver(StreamReceiver):
         self._happened(self.goodbye)
 
     def _ack(self, data: bytes, start: int, end: int, _: bytes | None) -> None:
-        self._outbox.acknowledge(_number(data, start, end))
+        self._outbox.acknowledge(number_of(data, start, end))
 
     def _credit(self, data: bytes, start: int, end: int, _: bytes | None) -> None:
         target, messages, size = exactly(frames.CREDIT_BODY, data, start, end)
@@ -376,9 +323,3 @@ class LinkReceiver(StreamReceiver):
     def _chunk_abort(self, data: bytes, start: int, end: int, _: bytes | None) -> None:
         (slot,) = exactly(frames.CHUNK_BODY, data, start, end)
         self._assembler.abort(slot)
-
-
-def _number(data: bytes, start: int, end: int) -> int:
-    (number,) = exactly(frames.NUMBER_BODY, data, start, end)
-    assert isinstance(number, int)
-    return number

@@ -13,9 +13,10 @@ from trionet.wire import link_events as events
 from trionet.wire import link_frames as frames
 from trionet.wire.errors import ProtocolError
 from trionet.wire.link_answers import LinkAnswers
-from trionet.wire.link_events import LinkUser, Route
+from trionet.wire.link_events import Route
 from trionet.wire.link_frames import HALF, ROUTE, STREAM_BODY, LinkSettings, exactly, tail
 from trionet.wire.link_streams import Inflow, Outflow
+from trionet.wire.link_user import LinkUser
 from trionet.wire.outbox import OpenCall
 
 
