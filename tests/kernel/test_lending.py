@@ -18,6 +18,7 @@ from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
 from tests.kernel.stage import actor_of, begin, opened
 from tests.kernel.track import Runner, Serial, Track, direct_only, run_on
 from trionet import DeadlineExceeded, Node, RemoteError, ServiceExited, command, current_request
+from trionet.kernel import command as command_module
 from trionet.kernel import lending
 
 colour: ContextVar[str] = ContextVar("colour", default="none")
@@ -49,6 +50,31 @@ async def doing(work: Work, **settings: Any) -> AsyncIterator[tuple[Node, Doer, 
 async def test_trio_has_the_names_that_lending_takes() -> None:
     """Where it has them no more, all coroutines go by way of the inbox, which is slower."""
     assert lending.POSSIBLE
+
+
+@direct_only
+async def test_c7_without_them_coroutines_go_by_way_of_the_inbox(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lending, "POSSIBLE", False)
+    monkeypatch.setattr(command_module, "POSSIBLE", False)
+
+    class Plain(Runner):
+        @command
+        async def late(self) -> str:
+            self.track.begins()
+            return "late"
+
+    track = Track()
+    async with opened() as node:
+        plain: Any = await run_on(node, track, kind=Plain)
+        track.here()
+        assert [await plain.late(), await plain.note("soon")] == ["late", "soon"]
+        assert track.here() == [False, True]
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await plain.note("never")
+        assert scope.cancelled_caught
 
 
 @direct_only

@@ -98,7 +98,8 @@ def lend(worker: Worker, request: Request, command: Declaration) -> None:
         if waits_for is ENDED:
             actor.resting.append(worker)
             task._abort_func = abort
-            task._attempt_delivery_of_any_pending_cancel()
+            if task._cancel_status.effectively_cancelled:
+                task._attempt_delivery_of_any_pending_cancel()
     if waits_for is not ENDED:
         request.since = trio.current_time()
         worker.errand = request, _park(task, waits_for)
