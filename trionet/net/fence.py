@@ -10,8 +10,8 @@ when it has waited for the system, before it wakes anybody.  That is the moment 
 What was being executed when the process was stopped cannot be held back by anything within it.  So there is
 a second line wherever it can be had: an alarm of the system half a timeout after the end of the lease, which
 is half a timeout before anybody else can have the name.  Nobody handles it, so it ends the process, and one
-that was stopped gets it before it executes anything.  An owner that has lost its name and shields its end meets
-it as well.
+that was stopped gets it before it executes anything.  An owner that has lost its name and shields its end
+meets it as well.
 """
 
 from __future__ import annotations
