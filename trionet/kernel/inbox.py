@@ -10,6 +10,8 @@ place from the moment it joins the line, so one sender's messages never overtake
 
 A message that is withdrawn gives its room back at once, but stays in the channel, out of whose middle
 nothing can be taken, until it comes to the front or too many of its kind are there.
+
+There is no channel before the first message that must lie in it.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ FIRST_WARNING = 1024
 MOST_WITHDRAWN = 64
 
 _open_channel: Final = trio.open_memory_channel[Request]
+_Channel = tuple[trio.MemorySendChannel[Request], trio.MemoryReceiveChannel[Request]]
 
 
 class Inbox:
@@ -41,9 +44,8 @@ class Inbox:
     """
 
     __slots__ = (
+        "_channel",
         "_line",
-        "_receive",
-        "_send",
         "_withdrawn",
         "closed",
         "limit",
@@ -52,7 +54,7 @@ class Inbox:
     )
 
     def __init__(self, limit: int) -> None:
-        self._send, self._receive = _open_channel(float("inf"))
+        self._channel: _Channel | None = None
         self._line: OrderedDict[Request, None] | None = None
         self.limit: int = limit
         self.size: int = 0
@@ -72,7 +74,9 @@ class Inbox:
     def put(self, request: Request) -> None:
         """Take a message without regard to the bound."""
         self.size += 1
-        self._send.send_nowait(request)
+        if self._channel is None:
+            self._channel = _open_channel(float("inf"))
+        self._channel[0].send_nowait(request)
 
     def stand_in_line(self, request: Request) -> None:
         """Let a message wait for room; it is told by ``request.admitted()``."""
@@ -99,7 +103,8 @@ class Inbox:
     def take(self) -> Request | None:
         """Take the next message that nobody has withdrawn, or None when the inbox is empty."""
         while self.size:
-            request = self._receive.receive_nowait()
+            assert self._channel is not None
+            request = self._channel[1].receive_nowait()
             if request.state is QUEUED:
                 self.size -= 1
                 if request.from_link or self._line:
@@ -132,15 +137,17 @@ class Inbox:
 
     def _sift(self) -> None:
         """Be rid of the withdrawn messages."""
+        assert self._channel is not None
         for request in self._empty():
-            self._send.send_nowait(request)
+            self._channel[0].send_nowait(request)
 
     def _empty(self) -> list[Request]:
         """Empty the channel; return what nobody has withdrawn, in order."""
         found: list[Request] = []
+        assert self._channel is not None
         with suppress(trio.WouldBlock):
             while True:
-                request = self._receive.receive_nowait()
+                request = self._channel[1].receive_nowait()
                 if request.state is QUEUED:
                     found.append(request)
                 else:
