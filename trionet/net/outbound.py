@@ -150,16 +150,19 @@ class OutboundCall(Outbound):
         """The other node was first to notice; the caller is told by its own scope, or as a handler."""
         await trio.sleep_until(self.deadline)
         parent = self.message.parent
-        if parent is not None and parent.time_left_bound() <= self.deadline:
-            parent.expire()
-            await trio.lowlevel.checkpoint()
+        if parent is not None:
+            if parent.time_left_bound() <= self.deadline:
+                parent.expire()
+            await trio.lowlevel.checkpoint_if_cancelled()
 
     def _ends_with_the_caller_s_time(self) -> bool:
         """Tell whether the deadline is that of a scope of the caller, or of the message that it handles."""
         if self.deadline == inf:
             return False
         parent = self.message.parent
-        return not self.message.enforced or (parent is not None and parent.time_left_bound() <= self.deadline)
+        if parent is None or not self.message.enforced:
+            return not self.message.enforced
+        return parent.cut is not None or parent.time_left_bound() <= self.deadline
 
     def _check_result(self) -> None:
         try:
