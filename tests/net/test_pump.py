@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import socket
+import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -369,3 +372,53 @@ async def test_a_real_socket_takes_what_it_has_room_for() -> None:
             assert got == expected[:taken]
         assert near.write_now(b"closed") == 0
         await listener.aclose()
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+async def test_a_real_socket_gives_what_came_and_tells_its_end(kind: str, tmp_path: Path) -> None:
+    with trio.fail_after(20):
+        sockets = Sockets()
+        listener = await sockets.listen("127.0.0.1:0" if kind == "tcp" else f"unix:{tmp_path / 'socket'}")
+        near = await sockets.connect(listener.address)
+        far = await listener.accept()
+        await listener.aclose()
+        with trio.move_on_after(0) as scope:
+            await near.receive(10)
+        assert scope.cancelled_caught
+        await far.stream.send_all(b"0123456789abc")
+        assert await near.receive(10) == b"0123456789"
+        assert await near.receive(10) == b"abc"
+        await far.stream.aclose()
+        assert await near.receive(10) == b""
+        await near.stream.aclose()
+        with pytest.raises(trio.ClosedResourceError):
+            await near.receive(10)
+
+
+async def test_a_real_socket_whose_other_end_was_reset_is_broken() -> None:
+    with trio.fail_after(20):
+        sockets = Sockets()
+        listener = await sockets.listen("127.0.0.1:0")
+        near = await sockets.connect(listener.address)
+        far = await listener.accept()
+        await listener.aclose()
+        assert isinstance(far.stream, trio.SocketStream)
+        far.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await far.stream.aclose()
+        with pytest.raises(trio.BrokenResourceError, match="reading failed"):
+            await near.receive(10)
+        await near.stream.aclose()
+
+
+async def test_a_real_socket_that_is_closed_while_somebody_reads() -> None:
+    with trio.fail_after(20):
+        sockets = Sockets()
+        listener = await sockets.listen("127.0.0.1:0")
+        near = await sockets.connect(listener.address)
+        far = await listener.accept()
+        await listener.aclose()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(near.stream.aclose)
+            with pytest.raises(trio.ClosedResourceError):
+                await near.receive(10)
+        await far.stream.aclose()

@@ -104,6 +104,7 @@ class Pump:
         self.link: Link = Link(agreement, settings, self.now, self)
         self._stream = connection.stream
         self._write_now = connection.write_now
+        self._receive = connection.receive
         self._rest: bytes = b""
         self._read_size = READ_LEAST
         self.is_reading = False
@@ -214,7 +215,7 @@ class Pump:
     async def _read(self) -> None:
         try:
             while True:
-                data = await self._stream.receive_some(self._read_size)
+                data = await self._receive(self._read_size)
                 if not data:
                     self.end(self.link.receive_eof())
                     return

@@ -9,7 +9,7 @@ import hashlib
 import os
 import ssl
 import stat
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -31,6 +31,7 @@ class Connection:
         remote: who is at the other end, for logs.
         write_now: writes what the stream takes without waiting, and tells how many bytes that were; only for
             who is alone in writing.  What has failed shows at the next ordinary write.
+        receive: waits for bytes and gives so many at most; only for who is alone in reading.
     """
 
     stream: trio.abc.Stream
@@ -38,6 +39,32 @@ class Connection:
     binding: bytes
     remote: str
     write_now: Callable[[bytes], int] = lambda _: 0
+    receive: Callable[[int], Awaitable[bytes | bytearray]] = attrs.field()
+
+    @receive.default
+    def _receive_from_stream(self) -> Callable[[int], Awaitable[bytes | bytearray]]:
+        return self.stream.receive_some
+
+    @classmethod
+    def over_socket(cls, stream: trio.SocketStream, is_safe: bool, remote: str) -> Connection:
+        """A connection whose bytes go through a socket as they are."""
+        return cls(stream, is_safe, b"", remote, _writes_now(stream), _receives(stream))
+
+
+def _receives(stream: trio.SocketStream) -> Callable[[int], Awaitable[bytes]]:
+    async def receive(size: int) -> bytes:
+        while True:
+            if stream.socket.fileno() < 0:
+                raise trio.ClosedResourceError("this socket was already closed")
+            await trio.lowlevel.wait_readable(stream.socket)
+            try:
+                return os.read(stream.socket.fileno(), size)
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise trio.BrokenResourceError(f"reading failed: {error}") from error
+
+    return receive
 
 
 def _writes_now(stream: trio.SocketStream) -> Callable[[bytes], int]:
@@ -143,7 +170,7 @@ class Sockets:
         path = unix_path(address)
         if path is not None:
             stream = await trio.open_unix_socket(path)
-            return Connection(stream, True, b"", address, _writes_now(stream))
+            return Connection.over_socket(stream, True, address)
         host, port = split_address(address)
         tcp = await trio.open_tcp_stream(host, port)
         if tcp.socket.getsockname() == tcp.socket.getpeername():
@@ -151,7 +178,7 @@ class Sockets:
             await trio.aclose_forcefully(tcp)
             raise ConnectionRefusedError(f"nobody listens at {address}")
         if self._tls is None:
-            return Connection(tcp, _is_loopback(tcp), b"", address, _writes_now(tcp))
+            return Connection.over_socket(tcp, _is_loopback(tcp), address)
         try:
             secure = trio.SSLStream(tcp, self._tls.client, server_hostname=host)
             await secure.do_handshake()
@@ -198,7 +225,7 @@ class _TcpListener:
         stream = await self._listener.accept()
         remote = _peer_name(stream)
         if self._tls is None:
-            return Connection(stream, _is_loopback(stream), b"", remote, _writes_now(stream))
+            return Connection.over_socket(stream, _is_loopback(stream), remote)
         secure = trio.SSLStream(stream, self._tls.server, server_side=True)
         return Connection(secure, True, self._tls.binding, remote)
 
@@ -230,7 +257,7 @@ class _UnixListener:
 
     async def accept(self) -> Connection:
         stream = await self._listener.accept()
-        return Connection(stream, True, b"", self.address, _writes_now(stream))
+        return Connection.over_socket(stream, True, self.address)
 
     async def aclose(self) -> None:
         with suppress(OSError):
