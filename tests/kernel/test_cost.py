@@ -119,9 +119,9 @@ COSTS = [
 
 #: Where every call goes by way of the inbox.
 QUEUED_COSTS = [
-    Cost("call_plain", steps=2.1, functions=59),
-    Cost("call_coroutine", steps=2.1, functions=60),
-    Cost("call_at_once", steps=2.2, functions=35),
+    Cost("call_plain", steps=2.1, functions=60),
+    Cost("call_coroutine", steps=2.1, functions=61),
+    Cost("call_at_once", steps=2.2, functions=36),
 ]
 
 

@@ -19,7 +19,7 @@ from tests.kernel.stage import actor_of, begin, opened
 from tests.kernel.track import Runner, Serial, Track, direct_only, run_on
 from trionet import DeadlineExceeded, Node, RemoteError, ServiceExited, command, current_request
 from trionet.kernel import command as command_module
-from trionet.kernel import lending
+from trionet.kernel import trio_inside
 
 colour: ContextVar[str] = ContextVar("colour", default="none")
 
@@ -47,16 +47,11 @@ async def doing(work: Work, **settings: Any) -> AsyncIterator[tuple[Node, Doer, 
         yield node, doer, track
 
 
-async def test_trio_has_the_names_that_lending_takes() -> None:
-    """Where it has them no more, all coroutines go by way of the inbox, which is slower."""
-    assert lending.POSSIBLE
-
-
 @direct_only
-async def test_c7_without_them_coroutines_go_by_way_of_the_inbox(
+async def test_c7_where_nothing_can_be_lent_coroutines_go_by_way_of_the_inbox(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lending, "POSSIBLE", False)
+    monkeypatch.setattr(trio_inside, "POSSIBLE", False)
     monkeypatch.setattr(command_module, "POSSIBLE", False)
 
     class Plain(Runner):

@@ -16,7 +16,7 @@ import attrs
 
 from trionet.handle import Handle
 from trionet.kernel.declaration import Declaration
-from trionet.kernel.lending import POSSIBLE
+from trionet.kernel.trio_inside import POSSIBLE
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -24,9 +24,10 @@ from trionet.errors import InternalError
 from trionet.kernel.calls import LocalCall
 from trionet.kernel.context import RequestInfo
 from trionet.kernel.handlers import run_plain
-from trionet.kernel.lending import lend, see_as
+from trionet.kernel.lending import lend
 from trionet.kernel.patience import choose_deadline
 from trionet.kernel.request import DONE, RUNNING, Request
+from trionet.kernel.trio_inside import see_as
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,7 +87,8 @@ class DirectCall(LocalCall):
 
     def time_left_bound(self) -> float:
         """The deadline at which the handler will be cancelled, for the calls that it makes itself."""
-        self.settle()
+        if self.asked is not None:
+            self.settle()
         return super().time_left_bound()
 
     def info(self) -> RequestInfo:

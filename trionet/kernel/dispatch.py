@@ -30,8 +30,8 @@ from typing import TYPE_CHECKING, Any, Final
 import trio
 
 from trionet.kernel.handlers import ENDED, begin, go_on, run_plain
-from trionet.kernel.lending import parking
 from trionet.kernel.request import Cut, Request
+from trionet.kernel.trio_inside import parking
 
 if TYPE_CHECKING:
     from trionet.kernel.actor import Actor

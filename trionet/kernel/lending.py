@@ -1,6 +1,6 @@
-"""Steps that are made on behalf of a task that rests: the one place that knows of Trio's inside (C6, C7).
+"""Steps that are made on behalf of a task that rests (C6, C7).
 
-Duty: let code run as another task, up to where it waits, without a change of tasks.
+Duty: let the first step of a handler run as a task of its service, without a change of tasks.
 
 Theory of operation.  A task that rests is parked by Trio, with a function that withdraws it from what it
 waits for.  To lend it is to do by hand, from within the task that runs now, what Trio's loop does when it
@@ -10,20 +10,18 @@ slot of a limiter, is that task's own.  If the step waits for nothing, the task 
 been.  If it does, then Trio sees a task that is parked for what the step waits for; the answer reaches the
 task where it rests, and the task passes it on.
 
-Trio offers none of that, so it takes private names of Trio's.  Where one of them is missing nothing is
-lent, and what would have been goes by way of the inbox.
+Trio offers none of that (:mod:`trionet.kernel.trio_inside`).  Where it cannot be had nothing is lent, and
+what would have been goes by way of the inbox.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-import attrs
 import trio
-from trio._core import _run
 
 from trionet.kernel.handlers import ENDED, begin
+from trionet.kernel.trio_inside import CHECKPOINT, LOOP, PARKING
 
 if TYPE_CHECKING:
     from trionet.kernel.declaration import Declaration
@@ -32,46 +30,6 @@ if TYPE_CHECKING:
 
 #: Steps that may be made within one another, each as another task.
 MOST_NESTED: Final = 16
-
-_LOOP: Final[Any] = getattr(_run, "GLOBAL_RUN_CONTEXT", None)
-
-
-def _request_of(wait: Callable[..., Any], *args: object) -> Any:
-    """What Trio's loop is asked for by something that waits."""
-    waiting = wait(*args)
-    try:
-        return waiting.send(None)
-    finally:
-        waiting.close()
-
-
-def parking(abort: Callable[[Any], trio.lowlevel.Abort]) -> Any:
-    """What a task asks Trio's loop for, as often as it likes, to be parked until it is rescheduled.
-
-    Args:
-        abort: as for :func:`trio.lowlevel.wait_task_rescheduled`.
-    """
-    return _request_of(trio.lowlevel.wait_task_rescheduled, abort)
-
-
-_EXAMPLE: Final = parking(lambda _: trio.lowlevel.Abort.SUCCEEDED)
-_PARKING: Final = type(_EXAMPLE)
-_CHECKPOINT: Final = _request_of(trio.lowlevel.cancel_shielded_checkpoint)
-
-#: Whether this version of Trio has what lending takes.
-POSSIBLE: Final = (
-    _LOOP is not None
-    and hasattr(_EXAMPLE, "abort_func")
-    and hasattr(trio.lowlevel.Task, "_attempt_delivery_of_any_pending_cancel")
-    and {"_abort_func", "_cancel_points", "_cancel_status", "_schedule_points"}
-    <= attrs.fields_dict(trio.lowlevel.Task).keys()
-    and hasattr(_run.CancelStatus, "effectively_cancelled")
-)
-
-
-def is_cancelled() -> bool:
-    """Tell whether the current task is to be cancelled at its next checkpoint, or may be."""
-    return not POSSIBLE or bool(_LOOP.task._cancel_status.effectively_cancelled)
 
 
 def lend(worker: Worker, request: Request, command: Declaration) -> None:
@@ -85,16 +43,16 @@ def lend(worker: Worker, request: Request, command: Declaration) -> None:
     actor = worker.actor
     task: Any = worker.task
     node = actor.node
-    borrower = _LOOP.task
+    borrower = LOOP.task
     abort, task._abort_func = task._abort_func, None
-    _LOOP.task = task
+    LOOP.task = task
     node.nested += 1
     waits_for = ENDED
     try:
         waits_for = begin(request, command, worker)
     finally:
         node.nested -= 1
-        _LOOP.task = borrower
+        LOOP.task = borrower
         if waits_for is ENDED:
             actor.resting.append(worker)
             task._abort_func = abort
@@ -113,23 +71,14 @@ def _park(task: Any, waits_for: Any) -> object:
     Returns:
         What the task must ask Trio's loop for itself, as it goes on; ENDED for nothing.
     """
-    if type(waits_for) is _PARKING:
+    if type(waits_for) is PARKING:
         task._schedule_points += 1
         task._cancel_points += 1
         task._abort_func = waits_for.abort_func
         task._attempt_delivery_of_any_pending_cancel()
         return ENDED
     trio.lowlevel.reschedule(task)
-    if waits_for is _CHECKPOINT:
+    if waits_for is CHECKPOINT:
         task._schedule_points += 1
         return ENDED
     return waits_for
-
-
-def see_as(task: Any, look: Callable[..., Any], *args: object) -> Any:
-    """Call a function that asks what holds for the current task, as another one."""
-    present, _LOOP.task = _LOOP.task, task
-    try:
-        return look(*args)
-    finally:
-        _LOOP.task = present

@@ -26,7 +26,6 @@ from trionet.kernel.context import current_actor, handling
 from trionet.kernel.dead_letters import DeadLetter, DeadLetters
 from trionet.kernel.deadlines import Deadlines
 from trionet.kernel.direct import DirectCall, begin_here
-from trionet.kernel.lending import is_cancelled
 from trionet.kernel.network import Network, Outgoing
 from trionet.kernel.observing import Observer
 from trionet.kernel.patience import Waiting, choose_deadline, wait_for_room
@@ -35,6 +34,7 @@ from trionet.kernel.request import DONE, Request
 from trionet.kernel.seams import Seams
 from trionet.kernel.together import Branch, waiter_for
 from trionet.kernel.traces import trace_ids
+from trionet.kernel.trio_inside import is_cancelled
 from trionet.message import NO_CHECKS, Limits, are_plain, snapshot_arguments
 
 if TYPE_CHECKING:

@@ -18,6 +18,7 @@ from trionet.kernel.deadlock import find_circle
 from trionet.kernel.declaration import Declaration
 from trionet.kernel.request import Request
 from trionet.kernel.together import Branch
+from trionet.kernel.trio_inside import effective_deadline
 
 
 def choose_deadline(
@@ -28,7 +29,7 @@ def choose_deadline(
     parent: Request | None,
 ) -> tuple[float, bool]:
     """When a call's time is over, and whether that must be watched here."""
-    callers, enforced = trio.current_effective_deadline(), False
+    callers, enforced = effective_deadline(), False
     if parent is not None:
         bound = parent.time_left_bound()
         if bound < callers and parent.encloses_current_task():

@@ -14,7 +14,7 @@ import trio
 from trionet.errors import BadMessage, CallError, DeadlineExceeded, ServiceExited
 from trionet.handle import MAX_LOCAL, Handle
 from trionet.kernel.calls import NO_KWARGS
-from trionet.kernel.request import Cut, Request, State
+from trionet.kernel.request import DONE, QUEUED, RUNNING, Cut, Request, State
 from trionet.net.failures import encode_failure
 from trionet.wire.codec import Arguments
 from trionet.wire.link_events import Route
@@ -53,11 +53,11 @@ class InboundSend(Request):
 
     def left_inbox(self) -> None:
         """It was taken out of the inbox: the sender's window has room again, at once if it was withdrawn."""
-        self.peer.consumed(self.target.handle.value & MAX_LOCAL, self.size, at_once=self.state is State.DONE)
+        self.peer.consumed(self.target.handle.value & MAX_LOCAL, self.size, at_once=self.state is DONE)
 
     def undeliverable(self, error: CallError) -> None:
         """It never reached a handler: the sending node has a dead letter."""
-        self.state = State.DONE
+        self.state = DONE
         self.peer.report_undelivered(self.source_id, self.target.handle, self.command, str(error))
 
 
@@ -85,7 +85,7 @@ class InboundCall(InboundSend):
 
     def is_abandoned(self) -> bool:
         """Tell whether the handler still runs although nobody waits, or its caller's patience is over."""
-        return self.state is State.RUNNING and (self.answered or trio.current_time() >= self._left_at)
+        return self.state is RUNNING and (self.answered or trio.current_time() >= self._left_at)
 
     def expire(self) -> None:
         """The time that came with the call is over."""
@@ -101,27 +101,27 @@ class InboundCall(InboundSend):
         self._cut(Cut.CALLER)
 
     def _cut(self, why: Cut) -> None:
-        if self.state is State.RUNNING and not self.shielded:
+        if self.state is RUNNING and not self.shielded:
             self._left_at = min(self._left_at, trio.current_time() + self.peer.cancel_grace)
             self.cut_handler(why)
             return
         state = self.state
-        if state is State.QUEUED:
+        if state is QUEUED:
             self.target.inbox.withdraw(self)
             self.args, self.kwargs, self.checks = (), NO_KWARGS, []
-        elif state is not State.RUNNING:
-            self.state = State.DONE
+        elif state is not RUNNING:
+            self.state = DONE
         if why is Cut.CALLER:
             self._confirm()
         else:
             text = f"{self.command} of {self.target.describe()} was still {state.value} at its deadline"
-            self._fail(DeadlineExceeded(text, state is not State.QUEUED))
+            self._fail(DeadlineExceeded(text, state is not QUEUED))
 
     # its end
 
     def succeed(self, value: Any, checks: Sequence[object]) -> None:
         """The handler returned."""
-        self.state = State.DONE
+        self.state = DONE
         if self.answered:
             return
         try:
@@ -134,12 +134,12 @@ class InboundCall(InboundSend):
 
     def fail(self, error: Exception) -> None:
         """The handler raised, or was never reached."""
-        self.state = State.DONE
+        self.state = DONE
         self._fail(error)
 
     def cancelled(self) -> None:
         """The handler ended by cancellation."""
-        self.state = State.DONE
+        self.state = DONE
         if self.cut is Cut.CALLER:
             self._confirm()
         elif self.cut is Cut.DEADLINE:
@@ -151,7 +151,7 @@ class InboundCall(InboundSend):
 
     def undeliverable(self, error: CallError) -> None:
         """It never reached a handler."""
-        self.state = State.DONE
+        self.state = DONE
         self._fail(error)
 
     def _fail(self, error: Exception) -> None:

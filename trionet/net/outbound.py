@@ -13,7 +13,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Sequence
 from math import inf
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
 import trio
 from trio.lowlevel import Abort
@@ -35,6 +35,12 @@ class Stage(enum.Enum):
     DONE = "over"
 
 
+# In Python 3.11 it takes longer to look a member up than to enter a function.
+IN_LINE: Final = Stage.IN_LINE
+SENT: Final = Stage.SENT
+DONE: Final = Stage.DONE
+
+
 def source_id(message: Outgoing) -> int:
     """The local id of the sender; 0 for code outside any service."""
     source = message.source
@@ -49,7 +55,7 @@ class Outbound:
         payload: its arguments, encoded.
     """
 
-    stage: Stage = Stage.IN_LINE
+    stage: Stage = IN_LINE
     parked: trio.lowlevel.Task | None = None
 
     def __init__(self, peer: Sending, message: Outgoing, payload: bytes) -> None:
@@ -113,7 +119,7 @@ class OutboundCall(Outbound):
             trace=message.trace,
             token=self,
         )
-        self.stage = Stage.SENT
+        self.stage = SENT
         self.payload = b""
 
     # the caller's side
@@ -130,7 +136,7 @@ class OutboundCall(Outbound):
         Raises:
             CallError: one of its subclasses, or a declared exception that the handler raised.
         """
-        if self.stage is not Stage.DONE:
+        if self.stage is not DONE:
             self.parked = trio.lowlevel.current_task()
             await trio.lowlevel.wait_task_rescheduled(self._abort)
         if self._cancelled and self._raise_cancel is not None:
@@ -172,9 +178,9 @@ class OutboundCall(Outbound):
             raise
 
     def _abort(self, raise_cancel: Callable[[], NoReturn]) -> Abort:
-        if self.stage is Stage.IN_LINE:
+        if self.stage is IN_LINE:
             self.parked = None
-            self.stage = Stage.DONE
+            self.stage = DONE
             self.peer.leave_line(self)
             return Abort.SUCCEEDED
         self._raise_cancel = raise_cancel
@@ -186,7 +192,7 @@ class OutboundCall(Outbound):
     def _ask_to_cancel(self) -> bool:
         """Tell the other node; False if the call was not even sent, and so is over."""
         if not self.peer.link.cancel(self.session):
-            self.stage = Stage.DONE
+            self.stage = DONE
             self.peer.fill_windows()
             return False
         self.peer.kick()
@@ -207,11 +213,11 @@ class OutboundCall(Outbound):
 
     def is_open(self) -> bool:
         """Tell whether the caller still waits."""
-        return self.stage is not Stage.DONE
+        return self.stage is not DONE
 
     def expire(self) -> None:
         """The deadline passed."""
-        if self.stage is Stage.IN_LINE:
+        if self.stage is IN_LINE:
             self.peer.leave_line(self)
             self._end(error=DeadlineExceeded(f"{self._what()} found no room before its deadline", False))
         elif self._raise_cancel is None:
@@ -228,7 +234,7 @@ class OutboundCall(Outbound):
         """The handler returned."""
         self._value = value
         self._checks = checks
-        self.stage = Stage.DONE
+        self.stage = DONE
         self.wake()
 
     def fail(self, error: Exception, checks: list[Any]) -> None:
@@ -252,9 +258,9 @@ class OutboundCall(Outbound):
         self._end(error=NodeDown(f"{self._what()}: {reason}", executed))
 
     def _end(self, *, error: Exception | None = None) -> None:
-        if self.stage is Stage.DONE:
+        if self.stage is DONE:
             return
-        self.stage = Stage.DONE
+        self.stage = DONE
         self._error = error
         self.wake()
 

@@ -11,7 +11,7 @@ import trio
 from trio.lowlevel import Abort
 
 from trionet.handle import MAX_LOCAL
-from trionet.net.outbound import Outbound, Stage, source_id
+from trionet.net.outbound import DONE, IN_LINE, SENT, Outbound, Stage, source_id
 
 _log = logging.getLogger("trionet.link")
 
@@ -33,12 +33,12 @@ class OutboundSend(Outbound):
             trace=message.trace,
             token=message,
         )
-        self.stage = Stage.SENT
+        self.stage = SENT
         self.wake()
 
     def lost(self, reason: str, *, executed: bool | None) -> None:
         """The link ended before it took the message: a dead letter."""
-        self.stage = Stage.DONE
+        self.stage = DONE
         self.peer.lost_send(self.message, reason, executed=executed)
         self.wake()
 
@@ -50,11 +50,11 @@ class OutboundSend(Outbound):
 
         def abort(_: object) -> Abort:
             self.parked = None
-            self.stage = Stage.DONE
+            self.stage = DONE
             self.peer.leave_line(self)
             return Abort.SUCCEEDED
 
-        if self.stage is Stage.IN_LINE:
+        if self.stage is IN_LINE:
             self.parked = trio.lowlevel.current_task()
             await trio.lowlevel.wait_task_rescheduled(abort)
 

@@ -20,7 +20,7 @@ from trionet.kernel.producing import Producing, has_helpers
 from trionet.kernel.request import Request
 from trionet.message import is_plain, snapshot
 from trionet.net.inbound import InboundCall
-from trionet.net.outbound import Grace, Outbound, OutboundCall, Stage, source_id
+from trionet.net.outbound import DONE, IN_LINE, SENT, Grace, Outbound, OutboundCall, Stage, source_id
 from trionet.wire.link_errors import LinkNotOpen, MessageTooLarge
 from trionet.wire.link_frames import CHUNK
 from trionet.wire.link_streams import MAX_BATCH_BYTES, Outflow
@@ -165,7 +165,7 @@ class OutboundStream(Outbound):
             trace=message.trace,
             token=self,
         )
-        self.stage = Stage.SENT
+        self.stage = SENT
         self.payload = b""
 
     # --- the consumer's side ------------------------------------------------------------------------------
@@ -173,7 +173,7 @@ class OutboundStream(Outbound):
     @property
     def is_awaited(self) -> bool:
         """Whether a handler waits for it now, in its own task."""
-        return self._feed.waiter is not None and self.stage is not Stage.DONE
+        return self._feed.waiter is not None and self.stage is not DONE
 
     @property
     def progress(self) -> int:
@@ -195,26 +195,26 @@ class OutboundStream(Outbound):
 
     def taken(self, items: int, size: int) -> None:
         """Items left the buffer."""
-        if self.stage is Stage.SENT and self.peer.is_open:
+        if self.stage is SENT and self.peer.is_open:
             self.peer.link.taken(self.session, items, size)
             self.peer.kick()
 
     def leave(self) -> bool:
         """The consumer leaves; tells whether the end is still to come."""
-        if self.stage is Stage.IN_LINE:
+        if self.stage is IN_LINE:
             self.peer.leave_line(self)
-        elif self.stage is Stage.SENT and self.peer.link.cancel(self.session):
+        elif self.stage is SENT and self.peer.link.cancel(self.session):
             self._has_left = True
             self.peer.kick()
             self.peer.node.deadlines.add(Grace(self, self.peer.cancel_grace))
             return True
-        self.stage = Stage.DONE
+        self.stage = DONE
         self.peer.fill_windows()
         return False
 
     def is_open(self) -> bool:
         """Tell whether the end is still to come."""
-        return self.stage is not Stage.DONE
+        return self.stage is not DONE
 
     def grace_over(self) -> None:
         """The confirmation did not come in time: leave."""
@@ -262,8 +262,8 @@ class OutboundStream(Outbound):
         self._end(NodeDown(f"{self._what()}: {reason}", self._feed.has_begun or executed))
 
     def _end(self, error: Exception | None, checks: list[Any] | None = None) -> None:
-        if self.stage is not Stage.DONE:
-            self.stage = Stage.DONE
+        if self.stage is not DONE:
+            self.stage = DONE
             self._feed.end(error, checks or [])
 
     def _what(self) -> str:

@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeGuard
 import trio
 
 from trionet.errors import CallError
-from trionet.kernel.request import Request, State
+from trionet.kernel.request import QUEUED, RUNNING, Request
 from trionet.kernel.together import Together
 from trionet.net.desk import CHAIN, CONSUMER, Chain, Hops
-from trionet.net.outbound import Stage
+from trionet.net.outbound import IN_LINE
 from trionet.net.streams import Awaited, InboundStream, OutboundStream
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class LongWaits:
     async def _follow(self, call: Awaited, hops: Hops) -> Chain:
         """What a call to another node waits for, as that node tells."""
         here = [f"{call.message.command} of {call.message.target}"]
-        if call.stage is Stage.IN_LINE:
+        if call.stage is IN_LINE:
             return [f"{here[0]} ({call.stage.value})"], False
         hop = [self._node.incarnation, call.peer.incarnation, call.session]
         return await self._ask_on(call.peer, CHAIN, call.session, hops, hop, here)
@@ -148,10 +148,10 @@ class LongWaits:
 
     def _blocker(self, request: Request) -> Request | None:
         """The handler that must end before a request goes on, if all those that could free a slot wait."""
-        handlers = [request] if request.state is State.RUNNING else list(request.target.handlers)
-        if request.state is State.QUEUED and len(handlers) < request.target.concurrency:
+        handlers = [request] if request.state is RUNNING else list(request.target.handlers)
+        if request.state is QUEUED and len(handlers) < request.target.concurrency:
             return None
-        if request.state not in (State.RUNNING, State.QUEUED):
+        if request.state not in (RUNNING, QUEUED):
             return None
         return handlers[0] if all(map(self._waits, handlers)) else None
 

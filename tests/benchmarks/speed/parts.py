@@ -18,8 +18,8 @@ from trionet.kernel.actor import Actor
 from trionet.kernel.context import handling
 from trionet.kernel.direct import begin_here
 from trionet.kernel.handlers import run_plain
-from trionet.kernel.lending import is_cancelled
 from trionet.kernel.request import Request
+from trionet.kernel.trio_inside import is_cancelled
 from trionet.message import NO_CHECKS, are_plain
 
 #: How often each is done in one measurement, and how many of these there are: the fastest counts.

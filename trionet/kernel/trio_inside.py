@@ -1,0 +1,87 @@
+"""What Trio does not offer and is taken all the same: the one place that knows of its inside.
+
+Duty: which task runs, whether it is cancelled, until when it may run, and how a task is parked.
+
+All of these are private names of Trio's.  Where one of them is missing, :data:`POSSIBLE` is false, and what
+would have used it goes a longer way that needs none; a test tells when that is so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from typing import Any, Final
+
+import attrs
+import trio
+from trio._core import _run
+
+#: What Trio's loop knows of the present step: its attribute ``task`` is the task that runs.
+LOOP: Final[Any] = getattr(_run, "GLOBAL_RUN_CONTEXT", None)
+
+
+def _request_of(wait: Callable[..., Any], *args: object) -> Any:
+    """What Trio's loop is asked for by something that waits."""
+    waiting = wait(*args)
+    try:
+        return waiting.send(None)
+    finally:
+        waiting.close()
+
+
+def parking(abort: Callable[[Any], trio.lowlevel.Abort]) -> Any:
+    """What a task asks Trio's loop for, as often as it likes, to be parked until it is rescheduled.
+
+    Args:
+        abort: as for :func:`trio.lowlevel.wait_task_rescheduled`.
+    """
+    return _request_of(trio.lowlevel.wait_task_rescheduled, abort)
+
+
+_EXAMPLE: Final = parking(lambda _: trio.lowlevel.Abort.SUCCEEDED)
+#: The class of what asks the loop to park a task, and what asks it to run the task again at once.
+PARKING: Final = type(_EXAMPLE)
+CHECKPOINT: Final = _request_of(trio.lowlevel.cancel_shielded_checkpoint)
+
+#: Whether this version of Trio has all of it.
+POSSIBLE: Final = (
+    LOOP is not None
+    and hasattr(_EXAMPLE, "abort_func")
+    and hasattr(trio.lowlevel.Task, "_attempt_delivery_of_any_pending_cancel")
+    and {"_abort_func", "_cancel_points", "_cancel_status", "_schedule_points"}
+    <= attrs.fields_dict(trio.lowlevel.Task).keys()
+    and {"_parent", "_scope", "effectively_cancelled"} <= attrs.fields_dict(_run.CancelStatus).keys()
+    and {"_deadline", "_shield"} <= attrs.fields_dict(trio.CancelScope).keys()
+)
+
+
+def is_cancelled() -> bool:
+    """Tell whether the current task is to be cancelled at its next checkpoint, or may be."""
+    return not POSSIBLE or bool(LOOP.task._cancel_status.effectively_cancelled)
+
+
+def effective_deadline() -> float:
+    """As :func:`trio.current_effective_deadline`, in less time: each call asks for it."""
+    if not POSSIBLE:
+        return trio.current_effective_deadline()
+    status = LOOP.task._cancel_status
+    if status.effectively_cancelled:
+        return -inf
+    earliest = inf
+    while status is not None:
+        scope = status._scope
+        if scope._deadline < earliest:
+            earliest = scope._deadline
+        if scope._shield:
+            break
+        status = status._parent
+    return float(earliest)
+
+
+def see_as(task: trio.lowlevel.Task, look: Callable[..., Any], *args: object) -> Any:
+    """Call a function that asks what holds for the current task, as another one."""
+    present, LOOP.task = LOOP.task, task
+    try:
+        return look(*args)
+    finally:
+        LOOP.task = present
