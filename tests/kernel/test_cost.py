@@ -152,7 +152,7 @@ async def test_an_idle_service_holds_few_blocks_of_memory(node: Node) -> None:
     await node.start(Target)
     before = blocks()
     kept = [await node.start(Target) for _ in range(200)]
-    assert (blocks() - before) / len(kept) <= 45
+    assert (blocks() - before) / len(kept) <= 50
 
 
 async def test_a_queued_send_holds_few_blocks_of_memory(node: Node) -> None:

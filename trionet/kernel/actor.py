@@ -56,7 +56,7 @@ class Actor(HandlerEnds):
     Attributes:
         accepting: whether messages are taken; False from the first step of its death on.
         leading: whether a task of the pool takes messages from the inbox, or is about to.
-        direct: whether a call may be handled in the caller's own task, if nothing else waits.
+        direct: whether a message may be handled before its sender goes on, if nothing else waits.
         handlers: the requests whose handlers run now, oldest first.
         deferred: the requests whose handlers left the reply for later.
         resting: tasks of the pool that wait for something to do.

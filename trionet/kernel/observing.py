@@ -8,8 +8,8 @@ its inbox.  On a node that observes, :meth:`Observer.attach` gives each new serv
 commands are the same but for a function around their own, and an inbox that notes when a message came.  On
 any other node nothing is different.
 
-The steps of handlers can be within one another, where a call is handled in the caller's task.  The time of
-the inner one is taken off the outer one, as the kernel does it for services.
+The steps of handlers can be within one another, where a message is handled before its sender goes on.  The
+time of the inner one is taken off the outer one, as the kernel does it for services.
 """
 
 from __future__ import annotations

@@ -57,6 +57,7 @@ async def _serve(master: str, others: str) -> None:
     async with open_node(NodeConfig(name="far"), network=network) as node:
         await start_idle(node, int(others))
         await node.start(Far, name="far")
+        await node.start(Far, name="aside")
         print("ready", flush=True)
         await node.serve_forever()
 
@@ -160,25 +161,27 @@ async def one_way(size: int, payload: int, others: int = 0, links: int = 1) -> F
     return figures
 
 
-async def under_load(size: int, payload: int) -> Figures:
+async def under_load(size: int, payload: int, flooded: str) -> Figures:
     """Calls in sequence while another service sends as fast as it can across the same link.
 
+    It sends to the service that is called, ``"far"``, or to another one of its node, ``"aside"``.
     ``p50`` is that of calls without the load, ``p99`` that of calls under it; the rate is that of the load.
     """
     stamps: list[float] = []
     async with _open_pair() as (node, far):
         near = await _start(node, far, payload, stamps)
-        load = await _start(node, far, payload, [])
+        goal = node.ref(await node.wait_for_name(flooded), Far)
+        load = await _start(node, goal, payload, [])
         await near.ask(size // 10)
         await near.ask(size)
         quiet = latencies(stamps)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(load.flood, sys.maxsize)
             await near.ask(size // 10)
-            before = await far.handled(0)
+            before = await goal.handled(0)
             watch = Stopwatch()
             await near.ask(size)
-            sent = await far.handled(0) - before
+            sent = await goal.handled(0) - before
             figures = watch.figures(sent)
             nursery.cancel_scope.cancel()
     return {"rate": figures["rate"], "p50": quiet["p50"], "p99": latencies(stamps)["p99"]}
