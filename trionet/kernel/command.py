@@ -192,7 +192,7 @@ class Command(Declaration, Generic[P, R_co]):
         self.shielded = shielded
         self.endless = endless
         self.is_async: bool = inspect.iscoroutinefunction(function)
-        self.in_place = POSSIBLE or not self.is_async
+        self.in_place: bool = POSSIBLE or not self.is_async
 
     @overload
     def __get__(self, instance: None, owner: Any) -> Command[P, R_co]: ...

@@ -6,7 +6,7 @@ call and every send passes; the rest of the node is :mod:`trionet.kernel.node`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import Context
 from itertools import count
 from math import inf
@@ -63,8 +63,8 @@ class Messaging(Addressing):
         self.deadlines: Deadlines = Deadlines()
         self.context: Context = Context()
         self.current: Request | None = None
-        self.nested = 0
-        self.sessions = count(1)
+        self.nested: int = 0
+        self.sessions: Iterator[int] = count(1)
         self._traces = trace_ids(config.trace.sample, seams.random)
         self.observer: Observer | None = None
         if config.profile or config.trace.records:

@@ -40,11 +40,11 @@ def parking(abort: Callable[[Any], trio.lowlevel.Abort]) -> Any:
 
 _EXAMPLE: Final = parking(lambda _: trio.lowlevel.Abort.SUCCEEDED)
 #: The class of what asks the loop to park a task, and what asks it to run the task again at once.
-PARKING: Final = type(_EXAMPLE)
-CHECKPOINT: Final = _request_of(trio.lowlevel.cancel_shielded_checkpoint)
+PARKING: Final[type] = type(_EXAMPLE)
+CHECKPOINT: Final[Any] = _request_of(trio.lowlevel.cancel_shielded_checkpoint)
 
 #: Whether this version of Trio has all of it.
-POSSIBLE: Final = (
+POSSIBLE: Final[bool] = (
     LOOP is not None
     and hasattr(_EXAMPLE, "abort_func")
     and hasattr(trio.lowlevel.Task, "_attempt_delivery_of_any_pending_cancel")
