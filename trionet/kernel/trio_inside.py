@@ -40,7 +40,7 @@ def parking(abort: Callable[[Any], trio.lowlevel.Abort]) -> Any:
 
 _EXAMPLE: Final = parking(lambda _: trio.lowlevel.Abort.SUCCEEDED)
 #: The class of what asks the loop to park a task, and what asks it to run the task again at once.
-PARKING: Final[type] = type(_EXAMPLE)
+PARKING: Final[type[Any]] = type(_EXAMPLE)
 CHECKPOINT: Final[Any] = _request_of(trio.lowlevel.cancel_shielded_checkpoint)
 
 #: Whether this version of Trio has all of it.

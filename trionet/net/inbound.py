@@ -28,15 +28,18 @@ class InboundSend(Request):
     """A one-way message from another node."""
 
     from_link = True
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    checks: Sequence[object]
 
     def __init__(
         self, peer: Serving, route: Route, target: Actor, trace: int, size: int, arguments: Arguments
     ) -> None:
-        self.source = None
-        self.target = target
-        self.command = route.command
+        self.source: Actor | None = None
+        self.target: Actor = target
+        self.command: str = route.command
         self.args, self.kwargs, self.checks = arguments
-        self.trace = trace
+        self.trace: int = trace
         self.peer: Serving = peer
         self.source_id: int = route.source
         self.size: int = size
@@ -74,7 +77,7 @@ class InboundCall(InboundSend):
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     checks: Sequence[object]
-    answered = False
+    answered: bool = False
     _left_at = inf
 
     # its time, and its caller

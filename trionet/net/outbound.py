@@ -89,6 +89,7 @@ class OutboundCall(Outbound):
 
     progress = 0
     stage: Stage
+    payload: bytes
     parked: trio.lowlevel.Task | None
 
     session: int = 0

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
-from typing import Final
+from typing import Any, Final
 
 import trio
 
@@ -36,6 +36,7 @@ from trionet.wire.link_events import (
     LinkFates,
     Opened,
     PeerSilent,
+    Route,
 )
 from trionet.wire.link_frames import LinkSettings
 from trionet.wire.link_user import Messages, NoMessages
@@ -97,9 +98,9 @@ class Pump:
         messages: Messages | None = None,
     ) -> None:
         takes = NoMessages() if messages is None else messages
-        self.called = takes.called
-        self.sent = takes.sent
-        self.replied = takes.replied
+        self.called: Callable[[int, Route, float, int, bytes], bool] = takes.called
+        self.sent: Callable[[Route, int, bytes], bool] = takes.sent
+        self.replied: Callable[[int, Any, bytes], None] = takes.replied
         self.now: float = trio.current_time()
         self.link: Link = Link(agreement, settings, self.now, self)
         self._stream = connection.stream
@@ -107,7 +108,7 @@ class Pump:
         self._receive = connection.receive
         self._rest: bytes = b""
         self._read_size = READ_LEAST
-        self.is_reading = False
+        self.is_reading: bool = False
         self._is_writing = True  # until its task has begun
         self._patience = settings.heartbeat_timeout
         self._handle = handle

@@ -75,7 +75,7 @@ class SlaveTask:
         self._pump: Pump | None = None
         self._timer = trio.CancelScope()
         self._timer_at = inf
-        self.fence = Fence(self._tick, config.fence, config.heartbeat_timeout / 2)
+        self.fence: Fence = Fence(self._tick, config.fence, config.heartbeat_timeout / 2)
 
     async def run(self) -> None:
         """Keep the connection to the master until cancelled."""
