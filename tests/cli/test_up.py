@@ -148,7 +148,9 @@ def test_three_nodes_one_crashes_and_comes_back_and_the_master_stops_last(cluste
     assert up.place("room2 | KeyError: 'once'") < up.place("up | room2 has ended with exit code 1")
     stops = [up.place(f"up | {name} has stopped") for name in ("room1", "room2", "world")]
     assert stops[2] == max(stops) < up.place("up | all nodes have stopped")
-    assert not any(" WARNING " in line or " ERROR " in line for line in up.lines), "\n".join(up.lines)
+    # room1 may dial room2 in the moment in which that one crashes
+    lines = [line for line in up.lines if "cannot be reached" not in line]
+    assert not any(" WARNING " in line or " ERROR " in line for line in lines), "\n".join(up.lines)
 
 
 def test_nodes_do_not_outlive_up(cluster: str, start: Start, write: Write) -> None:
