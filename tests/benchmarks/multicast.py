@@ -3,54 +3,21 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import trio
 
-from tests.benchmarks.child import MISSED, cluster_config
+from tests.benchmarks.child import MISSED
 from tests.benchmarks.multicast_child import HEARTBEAT, TICKS, Crowd
-from tests.ports import free_address
-from trionet import Harbor, Node, NodeConfig, open_node
-
-Children = dict[int, subprocess.Popen[bytes]]
+from tests.benchmarks.stage import open_stage
+from trionet import Node
 
 #: Messages a second, their bytes, and how long they are published for each line of the result, in seconds.
 RATE, SIZE, SECONDS = 20, 16, 5.0
 #: Messages that wait for a subscriber at most.
 QUEUE = 10_000
-#: The two nodes of the subscribers, and that of the master.
-GOOD, FROZEN, MASTER = 2, 3, 9
-
-
-def spawn(harbor: int, master: str, *standalone: str) -> subprocess.Popen[bytes]:
-    """Start one node as a child process."""
-    words = [sys.executable, "-m", "tests.benchmarks.multicast_child", str(harbor), master, *standalone]
-    return subprocess.Popen(words)
-
-
-@asynccontextmanager
-async def open_stage() -> AsyncIterator[tuple[Node, Children]]:
-    """Start the nodes as child processes, and join them as harbor 1."""
-    master = free_address()
-    children: Children = {}
-    try:
-        children[MASTER] = spawn(MASTER, master, master)
-        for harbor in (GOOD, FROZEN):
-            children[harbor] = spawn(harbor, master)
-        network = Harbor(cluster_config(1, master, HEARTBEAT, None))
-        async with open_node(NodeConfig(name="node1"), network=network) as node:
-            for harbor in (GOOD, FROZEN):
-                await node.wait_for_name(f"crowd{harbor}")
-                await node.cluster.wait_connected(harbor)
-            yield node, children
-    finally:
-        for child in children.values():
-            child.kill()
-            child.wait()
+#: The two nodes of the subscribers.
+GOOD, FROZEN = 2, 3
 
 
 class Publisher:
@@ -95,7 +62,7 @@ async def measure(subscribers: int) -> list[str]:
     """Measure all of it."""
     lines = []
     each = subscribers // 2
-    async with open_stage() as (node, children):
+    async with open_stage("multicast_child", "crowd", HEARTBEAT, GOOD, FROZEN) as (node, children):
         good, frozen = (node.ref(f"crowd{harbor}", Crowd) for harbor in (GOOD, FROZEN))
         publisher = Publisher(node)
         for crowd in (good, frozen):

@@ -4,51 +4,20 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import trio
 
-from tests.benchmarks.child import cluster_config
+from tests.benchmarks.stage import open_stage
 from tests.benchmarks.stream_child import HEARTBEAT, Drinker, Fountain
-from trionet import CallError, Harbor, Node, NodeConfig, open_node
+from trionet import CallError, Node
 
-MASTER = "127.0.0.1:20141"
 #: Characters of the items of the second run, and of those of the slow reader.
 SMALL, LARGE = 100, 10_000
 #: Items that the slow reader takes, and in which seconds.
 SLOW, SECONDS = 500, 5.0
-Children = dict[int, subprocess.Popen[bytes]]
 _OWN = Path("/proc/self/status")
-
-
-def spawn(harbor: int, *standalone: str) -> subprocess.Popen[bytes]:
-    """Start one node as a child process."""
-    words = [sys.executable, "-m", "tests.benchmarks.stream_child", str(harbor), MASTER, *standalone]
-    return subprocess.Popen(words)
-
-
-@asynccontextmanager
-async def open_stage(*harbors: int) -> AsyncIterator[tuple[Node, Children]]:
-    """Start nodes as child processes, that of the master as harbor 9, and join them as harbor 1."""
-    children: Children = {}
-    try:
-        children[9] = spawn(9, MASTER)
-        for harbor in harbors:
-            children[harbor] = spawn(harbor)
-        network = Harbor(cluster_config(1, MASTER, HEARTBEAT, None))
-        async with open_node(NodeConfig(name="node1"), network=network) as node:
-            for harbor in harbors:
-                await node.wait_for_name(f"drinker{harbor}")
-                await node.cluster.wait_connected(harbor)
-            yield node, children
-    finally:
-        for child in children.values():
-            child.kill()
-            child.wait()
 
 
 def memory(status: Path) -> float:
@@ -143,7 +112,7 @@ async def killed_consumer(node: Node, fountain: Fountain, child: subprocess.Pope
 
 async def measure(count: int) -> list[str]:
     """Measure all of it."""
-    async with open_stage(2, 3) as (node, children):
+    async with open_stage("stream_child", "drinker", HEARTBEAT, 2, 3) as (node, children):
         fountain = node.ref("fountain2", Fountain)
         producer = children[2].pid
         return [

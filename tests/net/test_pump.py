@@ -353,12 +353,19 @@ async def test_c14_a_peer_that_reads_nothing_costs_its_link(autojump_clock: Mock
 # --- a real socket --------------------------------------------------------------------------------------
 
 
+async def real_pair(address: str = "127.0.0.1:0") -> tuple[Connection, Connection]:
+    """Two ends of a connection of the system; who asks for them closes them."""
+    sockets = Sockets()
+    listener = await sockets.listen(address)
+    near = await sockets.connect(listener.address)
+    far = await listener.accept()
+    await listener.aclose()
+    return near, far
+
+
 async def test_a_real_socket_takes_what_it_has_room_for() -> None:
     with trio.fail_after(10):
-        sockets = Sockets()
-        listener = await sockets.listen("127.0.0.1:0")
-        near = await sockets.connect(listener.address)
-        far = await listener.accept()
+        near, far = await real_pair()
         async with near.stream, far.stream:
             data = os.urandom(WRITE_SIZE)
             taken = 0
@@ -371,17 +378,12 @@ async def test_a_real_socket_takes_what_it_has_room_for() -> None:
             expected = data * (taken // len(data) + 1)
             assert got == expected[:taken]
         assert near.write_now(b"closed") == 0
-        await listener.aclose()
 
 
 @pytest.mark.parametrize("kind", ["tcp", "unix"])
 async def test_a_real_socket_gives_what_came_and_tells_its_end(kind: str, tmp_path: Path) -> None:
     with trio.fail_after(20):
-        sockets = Sockets()
-        listener = await sockets.listen("127.0.0.1:0" if kind == "tcp" else f"unix:{tmp_path / 'socket'}")
-        near = await sockets.connect(listener.address)
-        far = await listener.accept()
-        await listener.aclose()
+        near, far = await real_pair("127.0.0.1:0" if kind == "tcp" else f"unix:{tmp_path / 'socket'}")
         with trio.move_on_after(0) as scope:
             await near.receive(10)
         assert scope.cancelled_caught
@@ -397,11 +399,7 @@ async def test_a_real_socket_gives_what_came_and_tells_its_end(kind: str, tmp_pa
 
 async def test_a_real_socket_whose_other_end_was_reset_is_broken() -> None:
     with trio.fail_after(20):
-        sockets = Sockets()
-        listener = await sockets.listen("127.0.0.1:0")
-        near = await sockets.connect(listener.address)
-        far = await listener.accept()
-        await listener.aclose()
+        near, far = await real_pair()
         assert isinstance(far.stream, trio.SocketStream)
         far.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         await far.stream.aclose()
@@ -412,11 +410,7 @@ async def test_a_real_socket_whose_other_end_was_reset_is_broken() -> None:
 
 async def test_a_real_socket_that_is_closed_while_somebody_reads() -> None:
     with trio.fail_after(20):
-        sockets = Sockets()
-        listener = await sockets.listen("127.0.0.1:0")
-        near = await sockets.connect(listener.address)
-        far = await listener.accept()
-        await listener.aclose()
+        near, far = await real_pair()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(near.stream.aclose)
             with pytest.raises(trio.ClosedResourceError):
