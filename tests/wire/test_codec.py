@@ -28,7 +28,8 @@ from tests.values_table import (
 from trionet.errors import BadMessage
 from trionet.handle import Handle
 from trionet.message import Limits, check, snapshot
-from trionet.wire.codec import Codec, dumps_plain, loads_plain
+from trionet.wire.codec import Codec
+from trionet.wire.plain import dumps_plain, loads_plain
 
 CODEC = Codec(Limits(), Reference)
 

@@ -14,7 +14,9 @@ from tests.wire.codec_kit import CODEC, SMALL, refused, tagged
 from trionet.errors import BadMessage
 from trionet.message import Limits, snapshot
 from trionet.wire import codec as codec_module
-from trionet.wire.codec import Codec, loads_plain
+from trionet.wire.codec import Codec
+from trionet.wire.native import NativeReader
+from trionet.wire.plain import loads_plain
 from trionet.wire.survey import survey
 
 # --- cost -------------------------------------------------------------------------------------------
@@ -61,9 +63,7 @@ def test_small_bytes_cannot_become_a_great_heap(body: bytes, monkeypatch: pytest
     """What holds more than a message may is refused before anything is read."""
     codec = Codec(Limits(size=LARGE))
     monkeypatch.setattr(codec_module, "_QUICKER", 1)
-    monkeypatch.setattr(
-        codec_module._Reader, "read", lambda _, body: pytest.fail(f"{len(body)} bytes are read")
-    )
+    monkeypatch.setattr(NativeReader, "read", lambda _, body: pytest.fail(f"{len(body)} bytes are read"))
     tracemalloc.start()
     try:
         with pytest.raises(BadMessage, match="more items than a message may have"):

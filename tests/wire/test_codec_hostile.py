@@ -12,7 +12,7 @@ import pytest
 from tests.values_table import same
 from tests.wire.codec_kit import CODEC, refused, tagged
 from trionet.errors import BadMessage
-from trionet.wire.codec import loads_plain
+from trionet.wire.plain import loads_plain
 
 # --- each trap of the native decoder ----------------------------------------------------------------
 

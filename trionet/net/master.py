@@ -22,7 +22,6 @@ from trionet.net.identity import Identity
 from trionet.net.pump import Pump
 from trionet.net.transport import Connection, Listener
 from trionet.wire import effects
-from trionet.wire.codec import dumps_plain, loads_plain
 from trionet.wire.errors import ProtocolError
 from trionet.wire.handshake import Accepter
 from trionet.wire.hellos import NONCE_SIZE, Purpose
@@ -30,6 +29,7 @@ from trionet.wire.link_events import LinkEvent, PayloadReceived
 from trionet.wire.link_frames import LinkSettings
 from trionet.wire.master import Master
 from trionet.wire.master_messages import Message, from_wire, to_wire
+from trionet.wire.plain import dumps_plain, loads_plain
 
 _log = logging.getLogger("trionet.master")
 

@@ -1,8 +1,8 @@
 """The codec: values to CBOR bytes and back (C1, C14).
 
-Duty: the one place that knows cbor2; what goes out is exactly what :mod:`trionet.wire.tags` lists, and of
+Duty: values and what they need of cbor2; what goes out is exactly what :mod:`trionet.wire.tags` lists, and of
 what comes in nothing else is accepted, however hostile it is.
-May import: cbor2, the standard library and the values.
+May import: cbor2, the standard library, the values, and of trionet.wire native, lower, revive and survey.
 
 Theory of operation.  Both directions leave the work to cbor2's native code.  What it does too generously is
 shut off, or checked afterwards: its own tags (regular expressions, addresses, shared values...) by a table
@@ -17,23 +17,15 @@ A codec keeps its native encoder and decoder: it is for one thread, and it is no
 
 from __future__ import annotations
 
-import io
-from collections.abc import Collection
-from typing import IO, Any, Final, cast
+from typing import Any, Final
 
-from cbor2 import (
-    CBORDecodeError,
-    CBORDecoder,
-    CBOREncoder,
-    CBORSimpleValue,
-    CBORTag,
-    undefined,
-)
+from cbor2 import CBORSimpleValue, CBORTag, undefined
 
 from trionet.errors import BadMessage
 from trionet.message import ITEM_WEIGHT, PART_WEIGHT, Limits
-from trionet.wire.lower import ATOMS, KEYS, Lower
-from trionet.wire.revive import MakeReference, Revive, Tags, no_reference
+from trionet.wire.lower import ATOMS, Lower
+from trionet.wire.native import NativeReader, new_encoder, shorten
+from trionet.wire.revive import MakeReference, Revive, no_reference
 from trionet.wire.survey import may_hold, survey
 
 #: The arguments of a message: by position, by name, and the instances in them that have validators.
@@ -51,14 +43,6 @@ _QUICKER: Final = 4
 _LEVELS: Final = 2
 #: Native levels that a value which is no container can take: a reference with the handle in it.
 _SCALAR_LEVELS: Final = 3
-#: Bodies beyond this are let go at once, in bytes; smaller ones may stay in the decoder until the next.
-_KEPT: Final = 64 * 1024
-_ERROR_TEXT: Final = 240
-#: Bytes of a control frame for each container, and for each item, that it may have at most.
-_PLAIN_PART: Final = 16
-_PLAIN_ITEM: Final = 4
-_LEAST: Final = -(1 << 64)
-_MOST: Final = (1 << 64) - 1
 #: Arguments of a message up to which it is put together here, if they need no tag.
 _FEW: Final = 8
 #: Heads of the array of a message with that of its arguments by position, and of an empty map.
@@ -68,8 +52,6 @@ _NO_NAMES: Final = b"\xa0"
 _ARRAY: Final = b"\x9a"
 
 _NAMES: Final = frozenset({str})
-_CONTAINERS: Final = frozenset({list, dict})
-_PLAIN: Final = ATOMS | _CONTAINERS
 _FOREIGN: Final = frozenset({type(undefined), CBORSimpleValue})
 #: Every byte that cannot be the head of undefined or of a simple value.
 _NO_SIMPLE: Final = bytes(set(range(256)) - set(range(0xE0, 0xF4)) - {0xF7, 0xF8})
@@ -114,11 +96,11 @@ class Codec:
         self._small = min(self._parts, _QUICKER * self._items)
         self._make = make_reference
         self._lower = Lower(CBORTag)
-        self._encoder = CBOREncoder(io.BytesIO())
+        self._encoder = new_encoder()
         self._revive = Revive(_FOREIGN)
         # One level less, because the native decoder does not count an empty container.
-        self._shallow = _Reader(self._revive.tags(), self._depth - 1)
-        self._deep: _Reader | None = None
+        self._shallow = NativeReader(self._revive.tags(), self._depth - 1)
+        self._deep: NativeReader | None = None
 
     def encode(self, value: object) -> bytes:
         """Write one value, such as the array of a whole message.
@@ -140,7 +122,7 @@ class Codec:
         except BadMessage:
             raise
         except Exception as error:  # a lone surrogate, or what a declared class raised when asked for a part
-            raise BadMessage(_shorten(error)) from error
+            raise BadMessage(shorten(error)) from error
         if len(body) > self.max_bytes:
             raise BadMessage(f"{len(body)} bytes when encoded, more than {self.max_bytes}")
         return body
@@ -244,149 +226,7 @@ class Codec:
             return True
         return survey(body, self._depth, self._parts, self._items) < self._depth
 
-    def _roomy(self) -> _Reader:
+    def _roomy(self) -> NativeReader:
         if self._deep is None:
-            self._deep = _Reader(self._revive.tags(), _LEVELS * self._depth + _SCALAR_LEVELS)
+            self._deep = NativeReader(self._revive.tags(), _LEVELS * self._depth + _SCALAR_LEVELS)
         return self._deep
-
-
-class _Source:
-    """The file that a native decoder reads from: gives all it has at once, and notes what was left over."""
-
-    __slots__ = ("data", "left")
-
-    def __init__(self) -> None:
-        self.data = b""
-        self.left = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def read(self, _amount: int) -> bytes:
-        data, self.data = self.data, b""
-        return data
-
-    def seek(self, offset: int, _whence: int) -> int:
-        self.left = -offset
-        return 0
-
-
-class _Reader:
-    """A native decoder that is used again and again.
-
-    Args:
-        tags: how each tag is read.
-        depth: native levels that may be nested.
-    """
-
-    __slots__ = ("_decoder", "_source")
-
-    def __init__(self, tags: Tags, depth: int) -> None:
-        self._source = _Source()
-        self._decoder = CBORDecoder(
-            cast(IO[bytes], self._source),
-            semantic_decoders=tags,
-            max_depth=depth,
-            allow_indefinite=False,
-            allow_duplicate_keys=False,
-            strict_hashable_types=True,
-        )
-
-    def read(self, body: bytes) -> Any:
-        """Read one item that takes all the bytes."""
-        source = self._source
-        source.data, source.left = body, 0
-        done = False
-        try:
-            value = self._decoder.decode()
-            done = len(body) <= _KEPT
-        except CBORDecodeError as error:
-            raise _bad(error) from None
-        finally:
-            if not done:
-                self._decoder.fp = cast(IO[bytes], source)  # drops the rest of the body
-        if source.left:
-            end = len(body) - source.left
-            raise BadMessage(f"{source.left} bytes after the message, which ends at byte {end}")
-        return value
-
-
-def _bad(error: CBORDecodeError) -> BadMessage:
-    cause = error.__cause__
-    if isinstance(cause, BadMessage):
-        return cause
-    if cause is not None and not isinstance(cause, Exception):
-        raise cause  # the native decoder wraps even a KeyboardInterrupt
-    return BadMessage(_shorten(error) if cause is None else f"{_shorten(error)}: {_shorten(cause)}")
-
-
-def _shorten(error: Exception) -> str:
-    try:
-        text = str(error)
-    except Exception:  # that of a declared class or of a default factory
-        text = ""
-    return f"{text or type(error).__name__:.{_ERROR_TEXT}}"
-
-
-# --- control frames ---------------------------------------------------------------------------------
-
-
-def dumps_plain(value: object, max_depth: int = 4) -> bytes:
-    """Write a control frame: only what plain CBOR has.
-
-    Args:
-        value: None, bool, int within 64 bits, float, str, bytes, lists, and dicts with keys of str or bytes.
-        max_depth: how many containers may be nested.
-
-    Raises:
-        BadMessage: if there is anything else in it.
-    """
-    _plain((value,), max_depth)
-    try:
-        return CBOREncoder(io.BytesIO()).encode_to_bytes(value)
-    except UnicodeEncodeError as error:
-        raise BadMessage(_shorten(error)) from None
-
-
-def loads_plain(data: bytes | bytearray | memoryview, max_bytes: int, max_depth: int = 4) -> Any:
-    """Read a control frame, whoever wrote it.
-
-    Args:
-        data: exactly one CBOR item.
-        max_bytes: how long it may be.
-        max_depth: how many containers may be nested.
-
-    Raises:
-        BadMessage: if it is anything that :func:`dumps_plain` does not write.
-    """
-    if len(data) > max_bytes:
-        raise BadMessage(f"{len(data)} bytes, more than {max_bytes}")
-    body = bytes(data)
-    if may_hold(body, max_bytes // _PLAIN_PART):
-        survey(body, max_depth, max_bytes // _PLAIN_PART, max_bytes // _PLAIN_ITEM)
-    value = _Reader(Tags(), max_depth).read(body)
-    _plain((value,), max_depth)
-    return value
-
-
-def _plain(items: Collection[Any], depth: int) -> None:
-    kinds = set(map(type, items))
-    if not kinds <= _PLAIN:
-        names = ", ".join(sorted(kind.__name__ for kind in kinds - _PLAIN))
-        raise BadMessage(f"{names} in a control frame")
-    if int in kinds and any(type(each) is int and not _LEAST <= each <= _MOST for each in items):
-        raise BadMessage("int of more than 64 bits in a control frame")
-    if kinds.isdisjoint(_CONTAINERS):
-        return
-    if not depth:
-        raise BadMessage("nested deeper than a control frame may be")
-    for each in items:
-        if type(each) is list:
-            _plain(each, depth - 1)
-        elif type(each) is dict:
-            if not KEYS.issuperset(map(type, each)):
-                raise BadMessage("a key that is neither str nor bytes in a control frame")
-            _plain(each.values(), depth - 1)
