@@ -455,6 +455,9 @@ def are_plain(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         if kind is int:
             if not _LEAST_INT < item < _SMALL_INT:
                 return False
+        elif kind is bytes:
+            if len(item) >= _SMALL_TEXT:
+                return False
         elif kind not in _ATOMS and not is_plain(item):
             return False
     return True

@@ -109,9 +109,9 @@ class History:
             note(request)
             return room
 
-        def note_begin_here(request: Request, command: Declaration) -> None:
+        def note_begin_here(request: Request, command: Declaration, began: float) -> float:
             note(request)
-            begin_here(request, command)
+            return begin_here(request, command, began)
 
         def note_dead_letter(letter: DeadLetter) -> None:
             self.dead.append(letter.args[0])

@@ -87,9 +87,9 @@ async def open_scene(patch: pytest.MonkeyPatch, **settings: Any) -> AsyncIterato
     """Open two nodes with a link between them, and note what runs in its task."""
     in_link: list[str] = []
 
-    def note(request: Request, command: Declaration) -> None:
+    def note(request: Request, command: Declaration, began: float) -> float:
         in_link.append(request.command)
-        begin_here(request, command)
+        return begin_here(request, command, began)
 
     patch.setattr(serving, "begin_here", note)
     async with open_places("remote", **settings) as places:

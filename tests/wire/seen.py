@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -24,7 +24,7 @@ class CallReceived:
     command: str
     remaining: float
     trace: int
-    payload: bytes
+    payload: bytes | tuple[Any, ...]
 
 
 @attrs.define
@@ -35,7 +35,7 @@ class SendReceived:
     target: int
     command: str
     trace: int
-    payload: bytes
+    payload: bytes | tuple[Any, ...]
 
 
 @attrs.define
@@ -47,7 +47,16 @@ class ReplyReceived:
     payload: bytes
 
 
-Seen = LinkEvent | CallReceived | SendReceived | ReplyReceived
+@attrs.define
+class ReturnReceived:
+    """What ``LinkUser.returned`` was told."""
+
+    session: int
+    token: Any
+    value: Any
+
+
+Seen = LinkEvent | CallReceived | SendReceived | ReplyReceived | ReturnReceived
 
 
 class Recorder:
@@ -60,7 +69,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.told: list[Seen] = []
-        self.answer: Callable[[bytes], None] | None = None
+        self.answer: Callable[[Any], None] | None = None
 
     def called(self, session: int, route: Route, remaining: float, trace: int, payload: bytes) -> bool:
         """A call came."""
@@ -74,6 +83,27 @@ class Recorder:
         if self.answer is not None:
             self.answer(payload)
         return False
+
+    def called_small(
+        self, session: int, route: Route, remaining: float, trace: int, arguments: tuple[Any, ...]
+    ) -> bool:
+        """A small call came."""
+        place = (route.source, route.target, route.command)
+        self.told.append(CallReceived(session, *place, remaining, trace, arguments))
+        return False
+
+    def sent_small(self, route: Route, trace: int, messages: Sequence[tuple[Any, ...]]) -> int:
+        """Small sends came."""
+        place = (route.source, route.target, route.command)
+        for arguments in messages:
+            self.told.append(SendReceived(*place, trace, arguments))
+            if self.answer is not None:
+                self.answer(arguments)
+        return 0
+
+    def returned(self, session: int, token: Any, value: Any) -> None:
+        """A call returned something small."""
+        self.told.append(ReturnReceived(session, token, value))
 
     def replied(self, session: int, token: Any, payload: bytes) -> None:
         """A call returned."""

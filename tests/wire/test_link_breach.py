@@ -13,12 +13,14 @@ from tests.wire import seen as events
 from tests.wire.link_world import accepter, agreements, dialer, flow, links, opening
 from tests.wire.seen import RecordedLink
 from trionet.wire import link_frames as frames
+from trionet.wire.bundle import SMALL
 from trionet.wire.chunks import Assembler
 from trionet.wire.errors import ProtocolError
 from trionet.wire.framing import LENGTH, frame
 from trionet.wire.hellos import Purpose
 from trionet.wire.link_errors import LinkNotOpen
 from trionet.wire.link_frames import CHUNK, LinkSettings
+from trionet.wire.plain import dumps_plain
 
 INF = math.inf
 
@@ -51,6 +53,15 @@ def refused(link: RecordedLink, data: bytes, text: str) -> list[events.Seen]:
     assert link.events() == []
     assert not link.is_open
     return happened
+
+
+def bundle(*items: object, tail: bytes = b"") -> bytes:
+    """A bundle with these items, after the number 0 was given to a route."""
+    return body(frames.BUNDLE, tail=dumps_plain([0, 0, 5, 7, "c", *items]) + tail)
+
+
+def entries(*items: object) -> bytes:
+    return body(frames.BUNDLE, tail=dumps_plain(list(items)))
 
 
 OPEN_MIDDLE = struct.pack(">IIIIIIBd", 1000, 2**20, 2**20, 2**24, 10, 10, 64, 5.0)
@@ -106,6 +117,54 @@ BREACHES: list[tuple[str, bytes, str]] = [
     ("a large message that is too large", chunk_open(0, 2**24 + 1), "a large message of 16777217 bytes"),
     ("a large message without a kind", chunk_open(0, CHUNK + 1, b""), "never large"),
     ("a large cancellation", chunk_open(0, CHUNK + 1, bytes([frames.CANCEL])), "never large"),
+    ("a bundle of nothing", body(frames.BUNDLE), "cannot be read"),
+    ("a bundle that is no CBOR", body(frames.BUNDLE, tail=b"\x82\x01"), "cannot be read"),
+    ("a bundle that is no list", body(frames.BUNDLE, tail=b"\x01"), "cannot be read"),
+    ("a bundle with something behind it", bundle(tail=b"\x01"), "cannot be read"),
+    ("a list in a bundle", bundle(1, 0, 0, 1, 1, []), "cannot be read"),
+    ("a list with something in it in a bundle", bundle(1, 0, 0, 1, 1, [1]), "cannot be read"),
+    ("a tag in a bundle", body(frames.BUNDLE, tail=b"\x81\xc1\x01"), "cannot be read"),
+    ("undefined in a bundle", body(frames.BUNDLE, tail=b"\x81\xf7"), "cannot be read"),
+    ("a text in a bundle that is none", body(frames.BUNDLE, tail=b"\x81\x61\xff"), "cannot be read"),
+    ("an entry of no kind", bundle(4), "an entry of a bundle of kind 4"),
+    ("an entry that is a text", bundle("x" * 200), "an entry of a bundle of kind"),
+    ("a route that is too short", entries(0, 0, 5, 7), "shorter than its fields"),
+    ("the number of a route beyond the last", entries(0, 1024, 5, 7, "c"), "a route in a bundle"),
+    ("the number of a route below the first", entries(0, -1, 5, 7, "c"), "a route in a bundle"),
+    ("the number of a route that is none", entries(0, True, 5, 7, "c"), "a route in a bundle"),
+    ("a source of a route that is no local id", entries(0, 0, 2**24, 7, "c"), "a route in a bundle"),
+    ("a target of a route that is no local id", entries(0, 0, 5, 2**24, "c"), "a route in a bundle"),
+    ("a route without a command", entries(0, 0, 5, 7, ""), "a route in a bundle"),
+    ("a route with a long command", entries(0, 0, 5, 7, "x" * 256), "a route in a bundle"),
+    ("a route whose command is no text", entries(0, 0, 5, 7, b"c"), "a route in a bundle"),
+    ("sends that are too short", bundle(1, 0, 0, 1), "shorter than its fields"),
+    ("sends of a route that is not known", bundle(1, 1, 0, 1, 1, 9), "sends in a bundle"),
+    (
+        "sends with half a trace",
+        bundle(1, 0, 0.5, 1, 1, 9),
+        "sends in a bundle",
+    ),
+    ("sends with a trace that is negative", bundle(1, 0, -1, 1, 1, 9), "sends in a bundle"),
+    ("sends with too many arguments", bundle(1, 0, 0, 9, 1, *range(9)), "sends in a bundle"),
+    ("sends with less than no arguments", bundle(1, 0, 0, -1, 1), "sends in a bundle"),
+    ("no sends", bundle(1, 0, 0, 1, 0), "sends in a bundle"),
+    ("sends of half a number", bundle(1, 0, 0, 1, 1.5), "sends in a bundle"),
+    ("sends with arguments left out", bundle(1, 0, 0, 2, 2, 1, 2, 3), "shorter than its fields"),
+    ("sends of nothing without end", bundle(1, 0, 0, 0, 2**63), "window of service 7 was overrun"),
+    ("a small call that is too short", bundle(2, 0, 0, 1, 1.0), "shorter than its fields"),
+    ("a small call of a route that is not known", bundle(2, 1, 0, 1, 1.0, 0), "a call in a bundle"),
+    ("a small call without a time", bundle(2, 0, 0, 1, math.nan, 0), "a call in a bundle"),
+    ("a small call whose time is over", bundle(2, 0, 0, 1, -1.0, 0), "a call in a bundle"),
+    ("a small call whose time is whole", bundle(2, 0, 0, 1, 1, 0), "a call in a bundle"),
+    ("a small call in half a session", bundle(2, 0, 0, 0.5, 1.0, 0), "a call in a bundle"),
+    ("a small call in session 0", bundle(2, 0, 0, 0, 1.0, 0), "session 0"),
+    ("a small call in an open session", bundle(*(2, 0, 0, 1, 1.0, 0) * 2), "session 1, which is open"),
+    ("a small call with too many arguments", bundle(2, 0, 0, 1, 1.0, 9, *range(9)), "a call in a bundle"),
+    ("a small call with arguments left out", bundle(2, 0, 0, 1, 1.0, 2, 1), "shorter than its fields"),
+    ("a small call with a trace that is none", bundle(2, 0, None, 1, 1.0, 0), "a call in a bundle"),
+    ("a small result that is too short", bundle(3, 1), "shorter than its fields"),
+    ("a small result of no session", bundle(3, 1, None), "session 1, which is not open"),
+    ("a small message that is large", bundle(1, 0, 0, 1, 1, bytes(800)), "with 3 small messages"),
     ("large messages within each other", chunk_open(0, CHUNK + 1, bytes([frames.CHUNK_OPEN])), "never large"),
 ]
 
@@ -253,6 +312,23 @@ def test_a_window_of_bytes_overrun() -> None:
     refused(link, send(size=1), "the window of service 7 was overrun")
 
 
+def test_a_window_overrun_by_a_bundle() -> None:
+    settings = LinkSettings(window_messages=3)
+    _, link = links(settings=settings)
+    assert len(refused(link, bundle(1, 0, 0, 1, 3, 1, 2, 3) + bundle(1, 0, 0, 0, 1), "overrun")) == 3
+    _, link = links(settings=settings)
+    assert refused(link, bundle(1, 0, 0, 1, 4, 1, 2, 3, 4), "overrun") == []
+    _, link = links(settings=LinkSettings(window_bytes=2 * SMALL))
+    assert refused(link, bundle(1, 0, 0, 1, 3, 1, 2, 3), "overrun") == []
+
+
+def test_no_bundles_where_messages_must_be_smaller_than_those_in_them() -> None:
+    settings = LinkSettings(message_size=SMALL - 1)
+    one, other = links(settings=settings)
+    assert not one.send_small(5, 7, "c", (), trace=0, token=None)
+    refused(other, bundle(1, 0, 0, 0, 1), "kind 25, which is not allowed now")
+
+
 def test_more_credit_than_was_sent() -> None:
     for credit in ((7, 2, 0), (7, 1, 11), (8, 1, 10), (7, 1, 9)):
         one, other = links()
@@ -322,7 +398,14 @@ def test_a_large_message_whose_head_is_too_long() -> None:
 # --- garbage and injection -----------------------------------------------------------------------------
 
 GOOD_FRAMES = st.sampled_from(
-    [call(), send(), body(frames.HEARTBEAT), body(frames.CANCEL, "Q", 1), chunk_open(0, CHUNK + 1)]
+    [
+        call(),
+        send(),
+        bundle(1, 0, 0, 1, 1, 9),
+        body(frames.HEARTBEAT),
+        body(frames.CANCEL, "Q", 1),
+        chunk_open(0, CHUNK + 1),
+    ]
 )
 
 
@@ -343,6 +426,15 @@ def test_every_kind_with_arbitrary_fields(kind: int, fields: bytes) -> None:
     _, link = links()
     try:
         link.receive_data(frame(bytes([kind]) + fields), 0)
+    except ProtocolError:
+        assert not link.is_open
+
+
+@given(st.lists(st.one_of(st.integers(-1, 4), st.floats(), st.text(max_size=3), st.none()), max_size=20))
+def test_a_bundle_of_arbitrary_items(items: list[object]) -> None:
+    _, link = links()
+    try:
+        link.receive_data(bundle(*items), 0)
     except ProtocolError:
         assert not link.is_open
 

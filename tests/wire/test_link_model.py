@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from tests.wire import seen as events
 from tests.wire.link_world import opening
 from tests.wire.seen import RecordedLink
+from trionet.wire.bundle import SMALL
 from trionet.wire.chunks import Pair
 from trionet.wire.link_errors import LinkBusy, LinkNotOpen, MessageTooLarge, WindowFull
 from trionet.wire.link_frames import CHUNK, LinkSettings
@@ -120,6 +121,34 @@ class LinkLife(RuleBasedStateMachine):
             me.calls[session] = number
             me.expected[source, to].append(("message", number))
 
+    @rule(side=sides, source=services, to=services)
+    def send_small(self, side: int, source: int, to: int) -> None:
+        me, number = self.sides[side], self.number()
+        if me.link.send_small(source, to, "s", (number, None), trace=number % 2, token=number):
+            assert me.is_open
+            me.sent.add(number)
+            me.expected[source, to].append(("message", number))
+        else:
+            self.has_no_room(me, to)
+
+    @rule(side=sides, source=services, to=services)
+    def call_small(self, side: int, source: int, to: int) -> None:
+        me, number = self.sides[side], self.number()
+        session = me.link.call_small(source, to, "c", (number,), remaining=1.0, trace=0, token=number)
+        if session:
+            assert session not in me.calls
+            assert len(me.calls) < LIMITS.sessions
+            me.calls[session] = number
+            me.expected[source, to].append(("message", number))
+        elif len(me.calls) < LIMITS.sessions:
+            self.has_no_room(me, to)
+
+    def has_no_room(self, me: Side, to: int) -> None:
+        """There is a reason why a small message does not go into a bundle."""
+        if me.is_open and not me.link.statistics().lanes:
+            assert not me.link.can_send(to, SMALL)
+            me.waiting.add(to)
+
     @rule(side=sides, index=index)
     def cancel(self, side: int, index: int) -> None:
         me = self.sides[side]
@@ -145,7 +174,7 @@ class LinkLife(RuleBasedStateMachine):
             me.link.abandon(session)
             me.abandoned.add(session)
 
-    @rule(side=sides, index=index, how=st.sampled_from(["reply", "fail"]), size=sizes)
+    @rule(side=sides, index=index, how=st.sampled_from(["reply", "return", "fail"]), size=sizes)
     def answer(self, side: int, index: int, how: str, size: int) -> None:
         me = self.sides[side]
         if not me.serving:
@@ -155,7 +184,9 @@ class LinkLife(RuleBasedStateMachine):
         me.expected[pair].append(("answer", session))
         if session in me.cancels and how == "fail":
             me.link.confirm_cancel(session)
-        elif how == "reply":
+        elif how == "return" and me.link.return_small(session, "ok"):
+            pass
+        elif how != "fail":
             me.link.reply(session, bytes(size))
         else:
             me.link.fail(session, 7, None, bytes(size))
@@ -227,7 +258,11 @@ class LinkLife(RuleBasedStateMachine):
                 me.serving[session] = (target, source)
             case events.SendReceived(source, target, _, _, payload):
                 self.arrived(me, source, target, payload)
-            case events.ReplyReceived(session, token) | events.FailureReceived(session, token):
+            case (
+                events.ReplyReceived(session, token)
+                | events.ReturnReceived(session, token)
+                | events.FailureReceived(session, token)
+            ):
                 assert session not in me.abandoned
                 assert me.calls[session] == token
                 self.answered(me, session)
@@ -261,12 +296,13 @@ class LinkLife(RuleBasedStateMachine):
             case _:
                 raise AssertionError(event)
 
-    def arrived(self, me: Side, source: int, target: int, payload: bytes) -> None:
-        number = int.from_bytes(payload[:4])
+    def arrived(self, me: Side, source: int, target: int, payload: bytes | tuple[int, ...]) -> None:
+        is_small = isinstance(payload, tuple)
+        number = payload[0] if isinstance(payload, tuple) else int.from_bytes(payload[:4])
         self.came(me, (source, target), "message", number)
         assert number not in me.seen
         me.seen.add(number)
-        me.inbox.append((target, len(payload)))
+        me.inbox.append((target, SMALL if is_small else len(payload)))
         inside = [size for to, size in me.inbox if to == target]
         assert len(inside) <= WINDOW
         assert sum(inside) <= WINDOW_BYTES or len(inside) == 1

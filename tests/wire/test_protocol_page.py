@@ -20,11 +20,12 @@ from trionet import value
 from trionet.handle import Handle
 from trionet.message import Limits
 from trionet.net import failures
-from trionet.wire import hellos, link_frames, tables, tags
+from trionet.wire import bundle, hellos, link_frames, tables, tags
 from trionet.wire import master_messages as messages
 from trionet.wire.codec import Codec
 from trionet.wire.hellos import Purpose
 from trionet.wire.link_frames import KINDS
+from trionet.wire.link_send import MOST_ROUTES
 
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "protocol.md"
 TYPES = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q", "f64": "d"}
@@ -53,6 +54,7 @@ BODIES: dict[str, Struct | None] = {
     "BEGUN": link_frames.NUMBER_BODY,
     "ITEMS": link_frames.ITEMS_BODY,
     "TAKEN": link_frames.TAKEN_BODY,
+    "BUNDLE": None,
 }
 
 
@@ -98,6 +100,16 @@ def test_frames() -> None:
         body = BODIES[name]
         types = [each.split()[-1] for each in fields.split(", ")] if fields else []
         assert (body.format if body else ">") == struct_of(types), name
+
+
+def test_entries_of_bundles() -> None:
+    assert [(row[0], row[1]) for row in rows("entries")] == [
+        (str(getattr(bundle, f"{name}_ENTRY")), name) for name in ("ROUTE", "SENDS", "CALL", "RETURN")
+    ]
+    text = PAGE.read_text(encoding="utf-8")
+    assert f"at most {bundle.MOST_ARGUMENTS} scalars" in text
+    assert f"counts as {bundle.SMALL} bytes" in text
+    assert f"0 to {MOST_ROUTES - 1}" in text
 
 
 @value

@@ -97,11 +97,19 @@ class DirectCall(LocalCall):
         return super().info()
 
 
-def begin_here(request: Request, command: Declaration) -> None:
-    """Begin a handler in the current task; of a plain function, run it."""
+def begin_here(request: Request, command: Declaration, began: float) -> float:
+    """Begin a handler in the current task; of a plain function, run it.
+
+    Args:
+        request: the message.
+        command: its command.
+        began: the time now, by the node's stopwatch.
+
+    Returns:
+        The time when it is back.
+    """
     actor = request.target
     node = actor.node
-    began = node.stopwatch()
     try:
         if command.is_async:
             lend(actor.resting.pop(), request, command)
@@ -110,10 +118,12 @@ def begin_here(request: Request, command: Declaration) -> None:
     except Exception as bug:
         actor.broke(request, bug)
         actor.begin(_raise, request.command, bug)
-    spent = node.stopwatch() - began
+    ended = node.stopwatch()
+    spent = ended - began
     actor.cpu_time += spent
     if node.current is not None:  # within a step of this one's handler
         node.current.target.cpu_time -= spent
+    return ended
 
 
 async def _raise(command: str, bug: Exception) -> NoReturn:

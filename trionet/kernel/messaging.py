@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import Context
 from itertools import count
-from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
@@ -140,7 +139,7 @@ class Messaging(Addressing):
                 waiter = waiter_for(parent)
                 if waiter is not None:
                     waiter.waits_for = request
-            begin_here(request, declared)
+            begin_here(request, declared, self.stopwatch())
             if request.state is DONE:
                 if waiter is not None:
                     waiter.waits_for = None
@@ -243,15 +242,14 @@ class Messaging(Addressing):
             if where is None:
                 where = self.locate(target)
             if not isinstance(where, Actor):
-                message = Outgoing(source, where, name, args, kwargs, inf, False, trace, parent)
-                wait = self.network.send(message)
+                wait = self.network.send(source, where, name, args, kwargs, trace)
                 if wait is not None:
                     await wait
                 return
             request = Request(source, where, name, args, kwargs, checks, trace)
             declared = where.commands.get(name)
             if declared is not None and where is not source and where.may_begin(declared):
-                begin_here(request, declared)
+                begin_here(request, declared, self.stopwatch())
                 return
             if self._hand_over(request, where, source):
                 return
@@ -287,9 +285,7 @@ class Messaging(Addressing):
         try:
             where = self.locate(target)
             if not isinstance(where, Actor):
-                self.network.send_nowait(
-                    Outgoing(source, where, name, args, kwargs, inf, False, trace, parent)
-                )
+                self.network.send_nowait(source, where, name, args, kwargs, trace)
                 return
             if where.inbox.size >= where.inbox.limit and where.accepting and where is not source:
                 raise trio.WouldBlock

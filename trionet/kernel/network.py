@@ -118,11 +118,31 @@ class Network(Cluster, Protocol):
     def stream(self, message: Outgoing, feed: Feed) -> None:
         """Open a stream of a service on another node, and become the source of the feed."""
 
-    def send(self, message: Outgoing) -> Coroutine[Any, Any, None] | None:
-        """Send to a service on another node; returns the wait for room in the window, if there is none."""
+    def send(
+        self,
+        source: Actor | None,
+        target: Handle,
+        command: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        trace: int,
+    ) -> Coroutine[Any, Any, None] | None:
+        """Send to a service on another node; arguments as in :class:`Outgoing`.
 
-    def send_nowait(self, message: Outgoing) -> None:
-        """Send to a service on another node.
+        Returns:
+            The wait for room in the window, if there is none.
+        """
+
+    def send_nowait(
+        self,
+        source: Actor | None,
+        target: Handle,
+        command: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        trace: int,
+    ) -> None:
+        """As :meth:`send`, if there is room now.
 
         Raises:
             trio.WouldBlock: if there is no room in the window.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from itertools import count
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import trio
 
@@ -52,13 +52,29 @@ class SingleNode:
         """There is no other node."""
         self._down(str(message.target))
 
-    def send(self, message: Outgoing) -> NoReturn:
+    def send(
+        self,
+        source: Actor | None,
+        target: Handle,
+        command: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        trace: int,
+    ) -> NoReturn:
         """There is no other node."""
-        self._down(str(message.target))
+        self._down(str(target))
 
-    def send_nowait(self, message: Outgoing) -> None:
+    def send_nowait(
+        self,
+        source: Actor | None,
+        target: Handle,
+        command: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        trace: int,
+    ) -> None:
         """There is no other node."""
-        self._down(str(message.target))
+        self._down(str(target))
 
     def watch(self, handle: Handle, tell: Callable[[Exit], None]) -> Callable[[], None]:
         """What lives on another node is down."""

@@ -36,7 +36,6 @@ from trionet.net.identity import Identity, read_secrets
 from trionet.net.link_end import LinkEnd
 from trionet.net.links import Links
 from trionet.net.master import MasterTask
-from trionet.net.outbound import OutboundCall
 from trionet.net.peer import Peer
 from trionet.net.slave import SlaveTask
 from trionet.net.streams import OutboundStream
@@ -281,8 +280,7 @@ class Harbor:
             ServiceBusy: if the other node takes no more calls.
         """
         peer = self._peer(message.target)
-        call = OutboundCall(peer, message, peer.codec.encode_arguments(message.args, message.kwargs))
-        peer.submit(call)
+        call = peer.call(message)
         if message.enforced:
             peer.node.deadlines.add(call)
         return call.outcome()
@@ -301,7 +299,15 @@ class Harbor:
         feed.source = stream
         peer.submit(stream)
 
-    def send(self, message: Outgoing) -> Coroutine[Any, Any, None] | None:
+    def send(
+        self,
+        source: Actor | None,
+        target: Handle,
+        command: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        trace: int,
+    ) -> Coroutine[Any, Any, None] | None:
         """Send to a service on another node.
 
         Returns:
@@ -312,18 +318,25 @@ class Harbor:
             NodeDown: if there is no link to that node.
             BadMessage: if the message is larger than the other node takes.
         """
-        peer = self._peer(message.target)
-        payload = peer.offer(message)
-        return None if payload is None else peer.let_wait(message, payload)
+        return self._peer(target).send(source, target, command, args, kwargs, trace)
 
-    def send_nowait(self, message: Outgoing) -> None:
+    def send_nowait(
+        self,
+        source: Actor | None,
+        target: Handle,
+        command: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        trace: int,
+    ) -> None:
         """Send to a service on another node.
 
         Raises:
             trio.WouldBlock: if there is no room in the window.
             NodeDown: if there is no link to that node.
         """
-        if self._peer(message.target).offer(message) is not None:
+        peer = self._peer(target)
+        if peer.offer(source, target, command, args, kwargs, trace) is not None:
             raise trio.WouldBlock
 
     def watch(self, handle: Handle, tell: Callable[[Exit], None]) -> Callable[[], None]:

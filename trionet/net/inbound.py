@@ -127,6 +127,9 @@ class InboundCall(InboundSend):
         self.state = DONE
         if self.answered:
             return
+        if self.peer.return_small(self.session, value):
+            self.answered = True
+            return
         try:
             payload = self.peer.codec.encode(value)
         except BadMessage as error:

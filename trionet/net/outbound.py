@@ -123,6 +123,24 @@ class OutboundCall(Outbound):
         self.stage = SENT
         self.payload = b""
 
+    def transmit_small(self) -> bool:
+        """As :meth:`transmit`, in a bundle; False if it is not small, or there is no room now."""
+        message = self.message
+        source = message.source
+        self.session = self.peer.link.call_small(
+            0 if source is None else source.handle.value & MAX_LOCAL,
+            message.target.value & MAX_LOCAL,
+            message.command,
+            message.args,
+            remaining=inf if self.deadline == inf else self.deadline - trio.current_time(),
+            trace=message.trace,
+            token=self,
+        )
+        if not self.session:
+            return False
+        self.stage = SENT
+        return True
+
     # the caller's side
 
     async def outcome(self) -> Any:

@@ -6,14 +6,27 @@ Duty: the way of a send that the link does not take at once, and of a report fro
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING, Any
 
 import trio
 from trio.lowlevel import Abort
 
-from trionet.handle import MAX_LOCAL
+from trionet.handle import MAX_LOCAL, Handle
+from trionet.kernel.network import Outgoing
 from trionet.net.outbound import DONE, IN_LINE, SENT, Outbound, Stage, source_id
 
+if TYPE_CHECKING:
+    from trionet.kernel.actor import Actor
+
+#: What is remembered of a one-way message on its way: source, target, command and arguments.
+Sent = tuple["Actor | None", Handle, str, tuple[Any, ...], dict[str, Any]]
+
 _log = logging.getLogger("trionet.link")
+
+
+def sent(message: Outgoing) -> Sent:
+    """What is remembered of a message."""
+    return (message.source, message.target, message.command, message.args, message.kwargs)
 
 
 class OutboundSend(Outbound):
@@ -31,7 +44,7 @@ class OutboundSend(Outbound):
             message.command,
             self.payload,
             trace=message.trace,
-            token=message,
+            token=sent(message),
         )
         self.stage = SENT
         self.wake()
@@ -39,7 +52,7 @@ class OutboundSend(Outbound):
     def lost(self, reason: str, *, executed: bool | None) -> None:
         """The link ended before it took the message: a dead letter."""
         self.stage = DONE
-        self.peer.lost_send(self.message, reason, executed=executed)
+        self.peer.lost_send(sent(self.message), reason, executed=executed)
         self.wake()
 
     async def wait_for_room(self) -> None:

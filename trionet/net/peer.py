@@ -143,9 +143,9 @@ class Peer(Serving, Watching):
         for call, executed in fates.calls:
             call.lost(text, executed=executed)
         for sends, known in ((fates.unsent, False), (fates.unknown, None)):
-            for message in sends:
-                if message is not None:  # reports between nodes have no token and are not missed
-                    self.lost_send(message, text, executed=known)
+            for sent in sends:
+                if sent is not None:  # reports between nodes have no token and are not missed
+                    self.lost_send(sent, text, executed=known)
         for handle, tell in fates.watches:
             tell(Exit(handle, "node down"))
         for request in list(self._serving.values()):

@@ -3,11 +3,11 @@
 Duty: bytes between a stream and a :class:`~trionet.wire.link.Link`, and what it tells to its handlers.
 
 Theory of operation.  One task reads: all frames of what arrived are handled before it reads again, and a
-handler never waits.  It reads as much at a time as it can handle in about a millisecond, so that other tasks
-have their turn.  What took it very long, it pays back by a pause as long: a peer whose messages are costly to
-read takes no more than half of this node's time.  One task writes: it takes all that is queued and makes one
-``send_all`` of it, so what is handed over while it writes is joined.  One task sleeps until the machine's
-next deadline.  The first of them that ends ends the link, and :meth:`Pump.run` returns the reason.
+handler never waits.  It reads as much at a time as it can handle in about half a millisecond, so that other
+tasks have their turn.  What took it very long, it pays back by a pause as long: a peer whose messages are
+costly to read takes no more than half of this node's time.  One task writes: it takes all that is queued and
+makes one ``send_all`` of it, so what is handed over while it writes is joined.  One task sleeps until the
+machine's next deadline.  The first of them that ends ends the link, and :meth:`Pump.run` returns the reason.
 
 A change of tasks can be saved while the writer does not write: the reader writes what came of the frames
 that it has handled, a caller whom nobody is about to join its call, and a sender what has become much, as far
@@ -20,7 +20,7 @@ already said all this; so the reader reads to the end of the stream first.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import inf
 from typing import Any, Final
 
@@ -42,10 +42,10 @@ from trionet.wire.link_frames import LinkSettings
 from trionet.wire.link_user import Messages, NoMessages
 
 #: Bytes that are read at a time, at least and at most; how many follows from the time that reading takes.
-READ_LEAST: Final = 4 * 1024
+READ_LEAST: Final = 1024
 READ_MOST: Final = 256 * 1024
 #: Seconds after which other tasks should have their turn.
-READ_TIME: Final = 0.001
+READ_TIME: Final = 0.0005
 #: Bytes that are written at once, so that the peer can begin with them, though more is about to come.
 WRITE_EARLY: Final = 4 * 1024
 #: Bytes that the peer must have read within the heartbeat timeout.
@@ -101,6 +101,9 @@ class Pump:
         self.called: Callable[[int, Route, float, int, bytes], bool] = takes.called
         self.sent: Callable[[Route, int, bytes], bool] = takes.sent
         self.replied: Callable[[int, Any, bytes], None] = takes.replied
+        self.called_small: Callable[[int, Route, float, int, tuple[Any, ...]], bool] = takes.called_small
+        self.sent_small: Callable[[Route, int, Sequence[tuple[Any, ...]]], int] = takes.sent_small
+        self.returned: Callable[[int, Any, Any], None] = takes.returned
         self.now: float = trio.current_time()
         self.link: Link = Link(agreement, settings, self.now, self)
         self._stream = connection.stream

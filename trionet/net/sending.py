@@ -7,22 +7,24 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Coroutine
+from math import inf
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from trionet.errors import BadMessage, CallError, NodeDown, ServiceBusy
-from trionet.handle import MAX_LOCAL
+from trionet.handle import MAX_LOCAL, Handle
 from trionet.kernel.dead_letters import DeadLetter
+from trionet.kernel.network import Outgoing
 from trionet.net.desk import NODE_ID
 from trionet.net.link_end import LinkEnd
 from trionet.net.outbound import Outbound, OutboundCall
-from trionet.net.outbound_send import OutboundReport, OutboundSend
+from trionet.net.outbound_send import OutboundReport, OutboundSend, Sent
 from trionet.net.pump import WRITE_EARLY
 from trionet.net.streams import OutboundStream
 from trionet.wire.link_errors import LinkBusy, LinkError, MessageTooLarge, WindowFull
 from trionet.wire.link_frames import CHUNK
 
 if TYPE_CHECKING:
-    from trionet.kernel.network import Outgoing
+    from trionet.kernel.actor import Actor
 
 #: Reports of undelivered messages that wait for room in the window of the other node itself, at most.
 MOST_REPORTS: Final = 10_000
@@ -34,41 +36,99 @@ class Sending(LinkEnd):
     _lines: dict[int, OrderedDict[Outbound, None]]
     _pending_limit: int
 
-    def offer(self, message: Outgoing) -> bytes | None:
+    def send(
+        self,
+        source: Actor | None,
+        target: Handle,
+        command: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        trace: int,
+    ) -> Coroutine[Any, Any, None] | None:
+        """Hand a one-way message to the link, or let it stand in the line of its target.
+
+        Returns:
+            The wait for its turn, if there is no room now.
+
+        Raises:
+            NodeDown: if the link has ended.
+            BadMessage: if the message is larger than the other node takes.
+        """
+        payload = self.offer(source, target, command, args, kwargs, trace)
+        if payload is None:
+            return None
+        message = Outgoing(source, target, command, args, kwargs, inf, False, trace, None)
+        send = OutboundSend(self, message, payload)
+        self._stand_in_line(send)
+        return send.wait_for_room()
+
+    def offer(
+        self,
+        source: Actor | None,
+        target: Handle,
+        command: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        trace: int,
+    ) -> bytes | None:
         """Hand a one-way message to the link; where there is no room now, return its encoded arguments.
 
         Raises:
             NodeDown: if the link has ended.
             BadMessage: if the message is larger than the other node takes.
         """
-        payload = self.codec.encode_arguments(message.args, message.kwargs)
-        target = message.target.value & MAX_LOCAL
-        if target in self._lines or not self.is_open or self.link.outbox.queued > self._pending_limit:
+        link = self.link
+        local = target.value & MAX_LOCAL
+        if local in self._lines or not self.is_open or link.outbox.queued > self._pending_limit:
+            payload = self.codec.encode_arguments(args, kwargs)
             self._check_open()
-            return payload
-        if len(payload) > CHUNK and self._is_congested(len(payload)):
             return payload
         if self.streams.waiting:
             self.streams.gather()  # what was yielded before goes before
-        source = message.source
         source_id = 0 if source is None else source.handle.value & MAX_LOCAL
-        try:
-            self.link.send(source_id, target, message.command, payload, trace=message.trace, token=message)
-        except WindowFull:
-            return payload
-        except LinkError as error:
-            self._refuse(message, error)
-        if self.link.outbox.queued >= WRITE_EARLY:
+        token: Sent = (source, target, command, args, kwargs)
+        if (
+            not link.outbox.queued
+            or kwargs
+            or not link.send_small(source_id, local, command, args, trace, token)
+        ):
+            payload = self.codec.encode_arguments(args, kwargs)
+            if len(payload) > CHUNK and self._is_congested(len(payload)):
+                return payload
+            try:
+                link.send(source_id, local, command, payload, trace=trace, token=token)
+            except WindowFull:
+                return payload
+            except LinkError as error:
+                self._refuse(target, command, error)
+        if link.outbox.queued >= WRITE_EARLY:
             self._pump.write()
         elif self._pump.writer is not None:
             self._pump.kick()
         return None
 
-    def let_wait(self, message: Outgoing, payload: bytes) -> Coroutine[Any, Any, None]:
-        """Let a one-way message stand in the line of its target; returns the wait for its turn."""
-        send = OutboundSend(self, message, payload)
-        self._stand_in_line(send)
-        return send.wait_for_room()
+    def call(self, message: Outgoing) -> OutboundCall:
+        """Hand a call to the link, or let it stand in the line of its target; as :meth:`submit` otherwise.
+
+        Raises:
+            BadMessage: also if the arguments cannot be written.
+        """
+        call = OutboundCall(self, message, b"")
+        link, lines = self.link, self._lines
+        queued = link.outbox.queued
+        if (
+            not 0 < queued <= self._pending_limit
+            or message.kwargs
+            or not self.is_open
+            or (lines and message.target.value & MAX_LOCAL in lines)
+            or self.streams.waiting
+            or not call.transmit_small()
+        ):
+            call.payload = self.codec.encode_arguments(message.args, message.kwargs)
+            self.submit(call)
+        elif self._pump.writer is not None:
+            self._pump.kick()
+        return call
 
     def submit(self, outbound: OutboundCall | OutboundStream) -> None:
         """Hand a call to the link, or let it stand in the line of its target.
@@ -135,23 +195,22 @@ class Sending(LinkEnd):
         except WindowFull:
             raise
         except LinkError as error:
-            self._refuse(outbound.message, error)
+            self._refuse(outbound.message.target, outbound.message.command, error)
 
-    def _refuse(self, message: Outgoing, error: LinkError) -> NoReturn:
+    def _refuse(self, target: Handle, command: str, error: LinkError) -> NoReturn:
         """Say in the words of callers why the link does not take a message."""
         if isinstance(error, MessageTooLarge):
-            raise BadMessage(f"{message.command} to {message.target}: {error}", executed=False) from None
+            raise BadMessage(f"{command} to {target}: {error}", executed=False) from None
         if isinstance(error, LinkBusy):
             raise ServiceBusy(f"{self.describe()} takes no more: {error}", executed=False) from None
         raise NodeDown(f"the link to {self.describe()} is closing", executed=False) from None
 
-    def lost_send(self, message: Outgoing, reason: str, *, executed: bool | None) -> None:
+    def lost_send(self, sent: Sent, reason: str, *, executed: bool | None) -> None:
         """The link ended before a one-way message was acknowledged: a dead letter."""
+        source, target, command, args, kwargs = sent
         fate = "not delivered" if executed is False else "unknown fate"
-        source = None if message.source is None else message.source.handle
-        text = f"{fate}: {reason}"
-        letter = DeadLetter(source, message.target, message.command, message.args, message.kwargs, text)
-        self.node.dead_letters.add(letter)
+        handle = None if source is None else source.handle
+        self.node.dead_letters.add(DeadLetter(handle, target, command, args, kwargs, f"{fate}: {reason}"))
 
     def leave_line(self, outbound: Outbound) -> None:
         """A message no longer waits for room."""

@@ -5,15 +5,18 @@ Duty: from a link's events to requests of the kernel, and from the ends of these
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import inf
-from typing import Any
+from typing import Any, Final
 
 from trionet.errors import BadMessage, CallError, NoSuchService, ServiceBusy, ServiceExited
 from trionet.handle import LOCAL_BITS, Handle
+from trionet.kernel.calls import NO_KWARGS
 from trionet.kernel.declaration import Declaration
 from trionet.kernel.direct import begin_here
 from trionet.kernel.messaging import SLICE
 from trionet.kernel.network import Outgoing
+from trionet.message import NO_CHECKS
 from trionet.net.desk import NODE_ID, UNDELIVERED, NodeDesk
 from trionet.net.failures import decode_failure, encode_failure
 from trionet.net.inbound import InboundCall, InboundSend
@@ -21,8 +24,13 @@ from trionet.net.outbound_send import OutboundReport
 from trionet.net.sending import Sending
 from trionet.net.streams import Awaited
 from trionet.wire import link_events as events
+from trionet.wire.bundle import SMALL
+from trionet.wire.codec import Arguments
 from trionet.wire.link_errors import LinkNotOpen, MessageTooLarge
 from trionet.wire.link_events import Route
+
+#: Bytes of answers that are written though more calls have come, so that their callers can go on meanwhile.
+ANSWER_EARLY: Final = 2 * 1024
 
 
 class Serving(Sending):
@@ -37,20 +45,35 @@ class Serving(Sending):
         """A service of the other node calls one of this; tells whether that is over with its inbox."""
         try:
             arguments = self.codec.decode_arguments(payload)
+        except BadMessage as error:
+            self.refuse(session, error)
+            return True
+        return self._take_call(session, route, remaining, trace, arguments, len(payload))
+
+    def called_small(
+        self, session: int, route: Route, remaining: float, trace: int, arguments: tuple[Any, ...]
+    ) -> bool:
+        """As :meth:`called`, with arguments that are scalars."""
+        return self._take_call(session, route, remaining, trace, (arguments, NO_KWARGS, NO_CHECKS), SMALL)
+
+    def _take_call(
+        self, session: int, route: Route, remaining: float, trace: int, arguments: Arguments, size: int
+    ) -> bool:
+        try:
             actor = self.node.actors.get(route.target)
             if route.target == NODE_ID:
                 self._desk.asked(session, route.command, arguments[0])
                 return True
             if actor is None or not actor.accepting:
                 actor = self.receiver(route.target)
-            request = InboundCall(self, route, actor, trace, len(payload), arguments)
+            request = InboundCall(self, route, actor, trace, size, arguments)
             request.session = session
             request.deadline = self._pump.now + remaining
             command = self._begins_here(request)
             if command is None:
                 self.serve(session, request)
             else:
-                begin_here(request, command)
+                begin_here(request, command, self.node.stopwatch())
                 if request.answered:
                     return True
                 self._serving[session] = request
@@ -80,23 +103,55 @@ class Serving(Sending):
         """A service of the other node sends to one of this; tells whether that is over with its inbox."""
         try:
             arguments = self.codec.decode_arguments(payload)
+        except BadMessage as error:
+            self._not_delivered(route, error)
+            return True
+        return self._take_send(route, trace, arguments, len(payload))
+
+    def sent_small(self, route: Route, trace: int, messages: Sequence[tuple[Any, ...]]) -> int:
+        """As :meth:`sent`, for many with arguments that are scalars; tells how many are over."""
+        node = self.node
+        actor = node.actors.get(route.target)
+        command = None if actor is None else actor.commands.get(route.command)
+        over, now = 0, self._begin_slice()
+        for arguments in messages:
+            message: Arguments = (arguments, NO_KWARGS, NO_CHECKS)
+            if (
+                actor is None
+                or command is None
+                or now >= self._slice_ends
+                or not actor.accepting
+                or not actor.may_begin(command)
+            ):
+                over += self._take_send(route, trace, message, SMALL)
+            else:
+                now = begin_here(InboundSend(self, route, actor, trace, SMALL, message), command, now)
+                over += 1
+        return over
+
+    def _take_send(self, route: Route, trace: int, arguments: Arguments, size: int) -> bool:
+        try:
             actor = self.node.actors.get(route.target)
             if route.target == NODE_ID:
                 self._desk.undelivered(arguments[0])
                 return True
             if actor is None or not actor.accepting:
                 actor = self.receiver(route.target)
-            request = InboundSend(self, route, actor, trace, len(payload), arguments)
+            request = InboundSend(self, route, actor, trace, size, arguments)
             command = self._begins_here(request)
             if command is None:
                 self._accept(request)
                 return False
-            begin_here(request, command)
+            begin_here(request, command, self.node.stopwatch())
         except CallError as error:
-            if route.target != NODE_ID:
-                target = self.local_handle(route.target)
-                self.report_undelivered(route.source, target, route.command, str(error))
+            self._not_delivered(route, error)
         return True
+
+    def _not_delivered(self, route: Route, error: CallError) -> None:
+        """A send reached nobody: its sender's node is told, unless it was such a report itself."""
+        if route.target != NODE_ID:
+            target = self.local_handle(route.target)
+            self.report_undelivered(route.source, target, route.command, str(error))
 
     def _begins_here(self, request: InboundSend) -> Declaration | None:
         """The command, if its handler may begin before this task goes on (C2, C7).
@@ -107,10 +162,14 @@ class Serving(Sending):
         command = actor.commands.get(request.command)
         if command is None or request.checks or not actor.may_begin(command):
             return None
+        return command if self._begin_slice() < self._slice_ends else None
+
+    def _begin_slice(self) -> float:
+        """The time now; if bytes have come since it was asked last, handlers may begin for a while."""
         now = self.node.stopwatch()
         if self._batch != self._pump.batch:
             self._batch, self._slice_ends = self._pump.batch, now + SLICE
-        return command if now < self._slice_ends else None
+        return now
 
     def receiver(self, local: int) -> Any:
         """Find the service that a message is for.
@@ -145,6 +204,11 @@ class Serving(Sending):
         else:
             call.succeed(value, checks)
 
+    def returned(self, session: int, token: Any, value: Any) -> None:
+        """As :meth:`replied`, with a result that is a scalar."""
+        call: Awaited = token
+        call.succeed(value, [])
+
     def _on_failure(self, event: events.FailureReceived) -> None:
         call: Awaited = event.token
         try:
@@ -163,6 +227,17 @@ class Serving(Sending):
             self._pump.kick()
 
     # --- answers that go out -------------------------------------------------------------------------
+
+    def return_small(self, session: int, value: Any) -> bool:
+        """Answer a call with its result in a bundle, if there is one to join; else the call is still open."""
+        if not self.link.outbox.queued or not self.link.return_small(session, value):
+            return False
+        self._serving.pop(session, None)
+        if not self._pump.is_reading:
+            self._pump.kick()
+        elif self.link.outbox.queued >= ANSWER_EARLY:
+            self._pump.write()
+        return True
 
     def reply(self, session: int, payload: bytes) -> None:
         """Answer a call with its result."""

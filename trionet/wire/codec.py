@@ -17,6 +17,7 @@ A codec keeps its native encoder and decoder: it is for one thread, and it is no
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from cbor2 import CBORSimpleValue, CBORTag, undefined
@@ -29,7 +30,7 @@ from trionet.wire.revive import MakeReference, Revive, no_reference
 from trionet.wire.survey import may_hold, survey
 
 #: The arguments of a message: by position, by name, and the instances in them that have validators.
-Arguments = tuple[tuple[Any, ...], dict[str, Any], list[object]]
+Arguments = tuple[tuple[Any, ...], dict[str, Any], Sequence[object]]
 
 #: What the bytes of a message may exceed nine eighths of its weight by: a number weighs 8 and takes up to 9.
 WIRE_SLACK: Final = 64 * 1024

@@ -165,6 +165,17 @@ class ReceiveWindows:
         received.bytes += size
         return crowded
 
+    def charge_many(self, target: int, messages: int, size: int) -> bool:
+        """Charge several messages that came together, each of that size; as :meth:`charge` otherwise."""
+        crowded = self.charge(target, size)
+        if messages > 1:
+            received = self._received[target]
+            received.messages += messages - 1
+            received.bytes += (messages - 1) * size
+            if received.messages > self._messages or received.bytes > self._bytes:
+                raise ProtocolError(f"the window of service {target} was overrun")
+        return crowded
+
     def take(self, target: int, messages: int, size: int, *, at_once: bool = False) -> Credit | None:
         """Note that messages left the inbox; return the credit that is to be given now, if any.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from trionet.wire.bundle import size_of
 from trionet.wire.chunks import ANSWER, END, UNCOUNTED, Pair
 from trionet.wire.errors import ProtocolError
 from trionet.wire.framing import LENGTH_SIZE
@@ -74,6 +75,24 @@ class LinkAnswers(LinkSender):
         if self.outflows:
             self.outflows.pop(session, None)
         self.outbox.push(pair, NUMBER_HEAD.pack(_NUMBER_SIZE + size, REPLY, session), payload, ANSWER)
+
+    def return_small(self, session: int, value: Any) -> bool:
+        """Answer a call of the peer with its result, in a bundle; False if that is not small.
+
+        Raises:
+            KeyError: if the session is not open.
+        """
+        size = size_of((value,))
+        if not size or not self._takes_small or self._limits is None:
+            return False
+        lanes = self.outbox.lanes.by_pair
+        if lanes and self.serving[session] in lanes:
+            return False
+        del self.serving[session]
+        if self.outflows:
+            self.outflows.pop(session, None)
+        self.outbox.return_small(session, value, size)
+        return True
 
     def fail(self, session: int, code: int, executed: bool | None, payload: bytes = b"") -> None:
         """Answer a call of the peer with an error.

@@ -58,7 +58,8 @@ STREAM: Final = 21
 BEGUN: Final = 22
 ITEMS: Final = 23
 TAKEN: Final = 24
-KINDS: Final = 25
+BUNDLE: Final = 25
+KINDS: Final = 26
 
 # Each holds length and kind first.
 #: window messages, window bytes, message size, slot bytes, sessions, watches, slots, heartbeat

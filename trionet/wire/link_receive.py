@@ -21,13 +21,14 @@ from typing import Final
 
 from trionet.wire import link_events as events
 from trionet.wire import link_frames as frames
+from trionet.wire.bundle import SMALL
 from trionet.wire.chunks import Assembler
-from trionet.wire.credit import Credit, ReceiveWindows
+from trionet.wire.credit import Credit
 from trionet.wire.errors import ProtocolError
 from trionet.wire.framing import LENGTH_SIZE, Spans
 from trionet.wire.hellos import Purpose
-from trionet.wire.link_answer_receive import AnswerReceiver
 from trionet.wire.link_answers import LinkAnswers
+from trionet.wire.link_bundle_receive import BundleReceiver
 from trionet.wire.link_events import Route
 from trionet.wire.link_frames import (
     CALL_BODY,
@@ -53,7 +54,7 @@ _READ_SEND: Final = SEND_BODY.unpack_from
 MAX_CONTROL: Final = 16 * 1024 * 1024
 
 
-class LinkReceiver(AnswerReceiver):
+class LinkReceiver(BundleReceiver):
     """The receiving half.
 
     Args:
@@ -75,13 +76,10 @@ class LinkReceiver(AnswerReceiver):
         self._next_readers = self._peer_readers() if purpose is Purpose.PEER else self._dialogue_readers()
         self._assembler = Assembler(settings.slots, settings.slot_bytes, settings.message_size)
         self._last_watch = 0
-        self.windows: ReceiveWindows = ReceiveWindows(settings.window_messages, settings.window_bytes)
         #: What the peer told when it opened, or None.
         self.peer: LinkSettings | None = None
         #: The peer's goodbye, once it came.
         self.goodbye: events.GoodbyeReceived | None = None
-        #: Sends that came, counted as the peer counts them.
-        self.arrived: int = 0
         #: Calls and streams that came.
         self.opened: int = 0
 
@@ -119,6 +117,8 @@ class LinkReceiver(AnswerReceiver):
         readers[frames.UNWATCH] = self._unwatch
         readers[frames.UNWATCHED] = self._unwatched
         readers[frames.EXIT] = self._exit
+        if self._message_size >= SMALL:
+            readers[frames.BUNDLE] = self._bundle
         return readers
 
     def _dialogue_readers(self) -> list[_Reader | None]:

@@ -9,6 +9,7 @@ object; all else is an event.  Both are told while the frame is read, in the ord
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from trionet.wire.link_events import LinkEvent, Route
@@ -41,6 +42,18 @@ class Messages(Protocol):
     def sent(self, route: Route, trace: int, payload: bytes) -> bool:
         """A service of the peer sends a one-way message; arguments and result as in :meth:`called`."""
 
+    def called_small(
+        self, session: int, route: Route, remaining: float, trace: int, arguments: tuple[Any, ...]
+    ) -> bool:
+        """As :meth:`called`, with arguments that are scalars; the message counts as SMALL bytes."""
+
+    def sent_small(self, route: Route, trace: int, messages: Sequence[tuple[Any, ...]]) -> int:
+        """A service of the peer sends one-way messages, the arguments of which are scalars.
+
+        Returns:
+            How many of them take no more room; each counts as SMALL bytes.
+        """
+
     def replied(self, session: int, token: Any, payload: bytes) -> None:
         """A call of this side returned.
 
@@ -49,6 +62,9 @@ class Messages(Protocol):
             token: what ``Link.call`` was given.
             payload: the encoded result.
         """
+
+    def returned(self, session: int, token: Any, value: Any) -> None:
+        """As :meth:`replied`, with a result that is a scalar."""
 
 
 class LinkUser(Messages, Protocol):
@@ -69,6 +85,20 @@ class NoMessages:
         """There are no sends."""
         raise AssertionError(route)
 
+    def called_small(
+        self, session: int, route: Route, remaining: float, trace: int, arguments: tuple[Any, ...]
+    ) -> bool:
+        """There are no calls."""
+        raise AssertionError(route)
+
+    def sent_small(self, route: Route, trace: int, messages: Sequence[tuple[Any, ...]]) -> int:
+        """There are no sends."""
+        raise AssertionError(route)
+
     def replied(self, session: int, token: object, payload: bytes) -> None:
+        """There are no replies."""
+        raise AssertionError(token)
+
+    def returned(self, session: int, token: object, value: object) -> None:
         """There are no replies."""
         raise AssertionError(token)

@@ -1,9 +1,10 @@
 """What a link has to send, and what it has sent and not heard of again (C5).
 
 Duty: the queue in front of the socket, the lanes beside it, and the account of acknowledgements.
-May import: the standard library, trionet.wire.errors, chunks, link_frames and link_streams.
+May import: the standard library, trionet.wire.errors, bundle, chunks, link_frames and link_streams.
 
-Theory of operation.  What is not held up goes into one list, which a flush joins.  A flush first takes that
+Theory of operation.  What is not held up goes into one list, which a flush joins; small messages first into a
+bundle, which is the end of that list: whatever else comes behind it closes it.  A flush first takes that
 list, so that control frames and small messages pass, then chunks of large messages up to a budget.
 Sends are *counted*: they are acknowledged by their number, in the order of their ends on the wire; the
 receiver counts in the same order, so no number is ever sent along.  Each counted message is in exactly one of
@@ -18,9 +19,10 @@ from collections import deque
 from itertools import islice
 from typing import Any, Final
 
+from trionet.wire.bundle import FULL, RETURN_ENTRY, Bundle
 from trionet.wire.chunks import ANSWER, END, UNCOUNTED, Buffers, Lanes, Pair, QueuedMessage
 from trionet.wire.errors import ProtocolError
-from trionet.wire.link_frames import CHUNK
+from trionet.wire.link_frames import BUNDLE, CHUNK, bare
 from trionet.wire.link_streams import Inflow
 
 #: Bytes of chunks in one flush; more would make small messages wait longer behind them.
@@ -62,6 +64,7 @@ class Outbox:
         "_queued_answers",
         "_queued_ends",
         "answers",
+        "bundle",
         "control_bytes",
         "ends",
         "lanes",
@@ -70,7 +73,9 @@ class Outbox:
 
     def __init__(self) -> None:
         self._out: Buffers = []
-        #: The bytes of the list: what a small message waits for.
+        #: The small messages at the end of the list.
+        self.bundle: Bundle = Bundle()
+        #: The bytes of the list, at most: what a small message waits for.
         self.queued: int = 0
         self._inflight: deque[Any] = deque()
         self._fresh: list[OpenCall] = []
@@ -98,6 +103,8 @@ class Outbox:
 
     def control(self, frame: bytes) -> None:
         """Queue a whole frame that nothing holds up."""
+        if self.bundle.items:
+            self._close_bundle()
         self._out.append(frame)
         self.queued += len(frame)
         self.control_bytes += len(frame)
@@ -114,9 +121,52 @@ class Outbox:
         if size > CHUNK or self.lanes.by_pair:
             self.push(pair, head + route, payload, token)
             return
+        if self.bundle.items:
+            self._close_bundle()
         self._out += (head, route, payload)
         self.queued += len(head) + len(route) + size
         self._inflight.append(token)
+
+    def send_small(self, route: int, trace: int, arguments: tuple[Any, ...], size: int, token: Any) -> None:
+        """Queue a send whose pair has nothing in a lane, for the bundle; ``token`` as in :meth:`push`."""
+        bundle = self.bundle
+        if trace == bundle.trace and route == bundle.route and len(arguments) == bundle.arity:
+            bundle.items[bundle.count_at] += 1
+        else:
+            bundle.begin_sends(route, trace, len(arguments))
+        bundle.items += arguments
+        bundle.size += size
+        self.queued += size
+        self._inflight.append(token)
+        if bundle.size >= FULL:
+            self._close_bundle()
+
+    def call_small(
+        self, call: OpenCall, entry: tuple[Any, ...], arguments: tuple[Any, ...], size: int
+    ) -> None:
+        """Queue a call whose pair has nothing in a lane, for the bundle."""
+        self._add_small(entry + arguments, size)
+        self._fresh.append(call)
+
+    def return_small(self, session: int, value: Any, size: int) -> None:
+        """Queue a result whose pair has nothing in a lane, for the bundle."""
+        self._add_small((RETURN_ENTRY, session, value), size)
+        self.answers += 1
+        self._queued_answers += 1
+
+    def _add_small(self, entry: tuple[Any, ...], size: int) -> None:
+        bundle = self.bundle
+        bundle.arity = -1
+        bundle.items += entry
+        bundle.size += size
+        self.queued += size
+        if bundle.size >= FULL:
+            self._close_bundle()
+
+    def _close_bundle(self) -> None:
+        """Put the small messages into the list; what follows will be behind them."""
+        payload = self.bundle.take()
+        self._out += (bare(BUNDLE, len(payload)), payload)
 
     def push(self, pair: Pair, head: bytes, payload: bytes, entry: Any) -> None:
         """Queue a message behind whatever the same pair has queued.
@@ -132,6 +182,8 @@ class Outbox:
         if size > CHUNK or pair in self.lanes.by_pair:
             self._push_to_lane(QueuedMessage(pair, head, payload, entry))
             return
+        if self.bundle.items:
+            self._close_bundle()
         self._out += (head, payload)
         self.queued += len(head) + size
         if entry is ANSWER:
@@ -157,6 +209,8 @@ class Outbox:
 
     def take_back(self, message: QueuedMessage) -> None:
         """Take a message out of its lane, and let go what waited behind it."""
+        if self.bundle.items:
+            self._close_bundle()
         before = len(self._out)
         done = self.lanes.remove(message, self._out)
         self.queued += sum(map(len, islice(self._out, before, None)))
@@ -164,6 +218,8 @@ class Outbox:
 
     def flush(self) -> bytes:
         """Take what is to be sent now."""
+        if self.bundle.items:
+            self._close_bundle()
         out, self._out, self.queued, self.control_bytes = self._out, [], 0, 0
         if self._fresh:
             self._fresh = []
@@ -219,6 +275,7 @@ class Outbox:
     def clear(self) -> None:
         """Forget everything."""
         self._out.clear()
+        self.bundle = Bundle()
         self._inflight.clear()
         self._fresh.clear()
         self.queued = 0
@@ -226,7 +283,7 @@ class Outbox:
 
     def __bool__(self) -> bool:
         """Tell whether there is anything to flush."""
-        return bool(self._out or self.lanes.by_pair)
+        return bool(self._out or self.bundle.items or self.lanes.by_pair)
 
 
 def _is_counted(entry: Any) -> bool:

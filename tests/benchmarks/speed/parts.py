@@ -39,7 +39,7 @@ PARTS: Final = (
     ("copy the context of the service", "actor.context.copy()"),
     ("the handler itself", "note.function(actor.instance, *args, **kwargs)"),
     ("run it (request, context, handler, its end)", "run_plain(make(), note)"),
-    ("and charge its time", "begin_here(make(), note)"),
+    ("and charge its time", "begin_here(make(), note, node.stopwatch())"),
 )
 
 
