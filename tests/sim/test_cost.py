@@ -71,9 +71,9 @@ class Cost:
 
 
 COSTS = [
-    Cost("call_in_sequence", writes=2.02, frames=2.1, size=146, steps=7.1, functions=119),
-    Cost("call_at_once", writes=0.05, frames=2.1, size=102, steps=2.3, functions=80),
-    Cost("send_all", writes=0.05, frames=1.1, size=60, steps=0.21, functions=41),
+    Cost("call_in_sequence", writes=2.02, frames=2.1, size=146, steps=7.1, functions=121),
+    Cost("call_at_once", writes=0.08, frames=0.2, size=66, steps=2.3, functions=74),
+    Cost("send_all", writes=0.05, frames=0.1, size=22, steps=0.21, functions=26),
 ]
 
 
@@ -91,6 +91,6 @@ async def test_work_across_a_link_costs_no_more_than(virtual_time: None, cost: C
             await work(TIMES)
         assert 0 < written.size / TIMES <= cost.size
         assert written.writes / TIMES <= cost.writes
-        assert 1 <= written.frames / TIMES <= cost.frames
+        assert 0 < written.frames / TIMES <= cost.frames
         assert steps <= cost.steps
         assert functions <= cost.functions

@@ -42,7 +42,7 @@ from trionet.wire.link_frames import LinkSettings
 from trionet.wire.link_user import Messages, NoMessages
 
 #: Bytes that are read at a time, at least and at most; how many follows from the time that reading takes.
-READ_LEAST: Final = 1024
+READ_LEAST: Final = 2 * 1024
 READ_MOST: Final = 256 * 1024
 #: Seconds after which other tasks should have their turn.
 READ_TIME: Final = 0.0005
@@ -51,7 +51,7 @@ WRITE_EARLY: Final = 4 * 1024
 #: Bytes that the peer must have read within the heartbeat timeout.
 WRITE_SIZE: Final = 256 * 1024
 #: Bytes that are never long to read.
-QUICK_SIZE: Final = 1024
+QUICK_SIZE: Final = 512
 #: Seconds that reading takes at a time before it counts as long, and those that a pause takes at most.
 LONG_READING: Final = 0.1
 LONGEST_PAUSE: Final = 2.0

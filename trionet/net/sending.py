@@ -26,6 +26,8 @@ from trionet.wire.link_frames import CHUNK
 if TYPE_CHECKING:
     from trionet.kernel.actor import Actor
 
+#: Bytes that wait to be written from which on a small message joins a bundle, and has no frame of its own.
+BUNDLE_FROM: Final = 1
 #: Reports of undelivered messages that wait for room in the window of the other node itself, at most.
 MOST_REPORTS: Final = 10_000
 
@@ -88,7 +90,7 @@ class Sending(LinkEnd):
         source_id = 0 if source is None else source.handle.value & MAX_LOCAL
         token: Sent = (source, target, command, args, kwargs)
         if (
-            not link.outbox.queued
+            link.outbox.queued < BUNDLE_FROM
             or kwargs
             or not link.send_small(source_id, local, command, args, trace, token)
         ):
@@ -117,7 +119,7 @@ class Sending(LinkEnd):
         link, lines = self.link, self._lines
         queued = link.outbox.queued
         if (
-            not 0 < queued <= self._pending_limit
+            not BUNDLE_FROM <= queued <= self._pending_limit
             or message.kwargs
             or not self.is_open
             or (lines and message.target.value & MAX_LOCAL in lines)

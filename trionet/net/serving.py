@@ -21,7 +21,7 @@ from trionet.net.desk import NODE_ID, UNDELIVERED, NodeDesk
 from trionet.net.failures import decode_failure, encode_failure
 from trionet.net.inbound import InboundCall, InboundSend
 from trionet.net.outbound_send import OutboundReport
-from trionet.net.sending import Sending
+from trionet.net.sending import BUNDLE_FROM, Sending
 from trionet.net.streams import Awaited
 from trionet.wire import link_events as events
 from trionet.wire.bundle import SMALL
@@ -230,7 +230,7 @@ class Serving(Sending):
 
     def return_small(self, session: int, value: Any) -> bool:
         """Answer a call with its result in a bundle, if there is one to join; else the call is still open."""
-        if not self.link.outbox.queued or not self.link.return_small(session, value):
+        if self.link.outbox.queued < BUNDLE_FROM or not self.link.return_small(session, value):
             return False
         self._serving.pop(session, None)
         if not self._pump.is_reading:
