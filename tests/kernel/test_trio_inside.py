@@ -30,13 +30,17 @@ def test_deadline_and_cancellation_are_those_of_trio(
     possible: bool, scopes: list[tuple[float, bool, bool]]
 ) -> None:
     async def within() -> None:
+        shielded = False
         with ExitStack() as stack:
             for seconds, shield, cancelled in scopes:
                 scope = stack.enter_context(trio.move_on_after(seconds, shield=shield))
                 if cancelled:
                     scope.cancel()
-                assert effective_deadline() == trio.current_effective_deadline()
-                assert is_cancelled() is (not possible or effective_deadline() == -inf)
+                shielded |= shield
+                deadline, may_be_shielded = effective_deadline()
+                assert deadline == trio.current_effective_deadline()
+                assert is_cancelled() is (not possible or deadline == -inf)
+                assert may_be_shielded is (not possible or (shielded and deadline != -inf))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trio_inside, "POSSIBLE", possible)

@@ -28,12 +28,17 @@ def choose_deadline(
     options: CallOptions,
     parent: Request | None,
 ) -> tuple[float, bool]:
-    """When a call's time is over, and whether that must be watched here."""
-    callers, enforced = effective_deadline(), False
+    """When a call's time is over, and whether that must be watched here.
+
+    Where the time of the handler that makes it is over, that is cancelled, and its calls with it; except
+    within a shield.
+    """
+    callers, shielded = effective_deadline()
+    enforced = False
     if parent is not None:
         bound = parent.time_left_bound()
         if bound < callers and parent.encloses_current_task():
-            callers, enforced = bound, True  # the call may be within a shield
+            callers, enforced = bound, shielded
     if options.deadline is not None:
         own = trio.current_time() + options.deadline
     elif callers == inf:

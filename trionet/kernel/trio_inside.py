@@ -60,22 +60,26 @@ def is_cancelled() -> bool:
     return not POSSIBLE or bool(LOOP.task._cancel_status.effectively_cancelled)
 
 
-def effective_deadline() -> float:
-    """As :func:`trio.current_effective_deadline`, in less time: each call asks for it."""
+def effective_deadline() -> tuple[float, bool]:
+    """As :func:`trio.current_effective_deadline`, in less time: each call asks for it.
+
+    Returns:
+        The deadline, and whether the current task may be in a shield, so that not all around it can cancel it.
+    """
     if not POSSIBLE:
-        return trio.current_effective_deadline()
+        return trio.current_effective_deadline(), True
     status = LOOP.task._cancel_status
     if status.effectively_cancelled:
-        return -inf
+        return -inf, False
     earliest = inf
     while status is not None:
         scope = status._scope
         if scope._deadline < earliest:
             earliest = scope._deadline
         if scope._shield:
-            break
+            return earliest, True
         status = status._parent
-    return float(earliest)
+    return earliest, False
 
 
 def see_as(task: trio.lowlevel.Task, look: Callable[..., Any], *args: object) -> Any:
