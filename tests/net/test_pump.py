@@ -32,6 +32,7 @@ class Wire(trio.abc.Stream):
         at_once: how many bytes the next writes take that must not wait, each one its own; then all.
         ways: how each piece was written.
         open_gate: whether ordinary writes go on.
+        is_busy: whether an ordinary write is under way.
         broken: whether the other end is gone.
     """
 
@@ -41,13 +42,14 @@ class Wire(trio.abc.Stream):
         self.ways: list[str] = []
         self.gate = trio.Event()
         self.gate.set()
+        self.is_busy = False
         self.broken = False
         self._send, self._receive = trio.open_memory_channel[bytes](1000)
 
     def write_now(self, data: bytes) -> int:
         """Take some bytes."""
-        assert self.gate.is_set(), "the writer is busy: nobody else may write"
-        if self.broken:
+        assert not self.is_busy, "the writer is busy: nobody else may write"
+        if self.broken or not self.gate.is_set():
             return 0
         taken = min(self.at_once.pop(0) if self.at_once else len(data), len(data))
         self.written += data[:taken]
@@ -61,7 +63,9 @@ class Wire(trio.abc.Stream):
             raise trio.BrokenResourceError("the other end is gone")
         half = len(data) // 2
         self.written += data[:half]
+        self.is_busy = True
         await self.gate.wait()
+        self.is_busy = False
         self.written += data[half:]
         self.ways.append("by the writer")
 

@@ -21,6 +21,7 @@ from trio.lowlevel import Abort
 from trionet.errors import BadMessage, CallError, DeadlineExceeded, ServiceExited
 from trionet.kernel.context import RequestInfo
 from trionet.kernel.request import DONE, QUEUED, RUNNING, Cut, Request, State
+from trionet.kernel.trio_inside import park
 from trionet.message import NO_CHECKS, check
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class LocalCall(Request):
         """
         if self.state is not DONE:
             self.parked = trio.lowlevel.current_task()
-            await trio.lowlevel.wait_task_rescheduled(self._abort)
+            await park(self._abort)
         return self.result()
 
     def result(self) -> Any:

@@ -172,8 +172,9 @@ def _resume(request: Request, trap: object, answer: object) -> Generator[object,
     actor = request.target
     node = actor.node
     stopwatch = node.stopwatch
+    send = coroutine.send
     while True:
-        step: Callable[[Any], object] = coroutine.send
+        step: Callable[[Any], object] = send
         try:
             if trap is not ENDED:
                 answer = yield trap

@@ -18,7 +18,7 @@ from trionet.kernel.deadlock import find_circle
 from trionet.kernel.declaration import Declaration
 from trionet.kernel.request import Request
 from trionet.kernel.together import Branch
-from trionet.kernel.trio_inside import effective_deadline
+from trionet.kernel.trio_inside import effective_deadline, park
 
 
 def choose_deadline(
@@ -70,7 +70,7 @@ async def wait_for_room(request: Request) -> None:
         return trio.lowlevel.Abort.SUCCEEDED
 
     request.parked = trio.lowlevel.current_task()
-    await trio.lowlevel.wait_task_rescheduled(abort)
+    await park(abort)
 
 
 class Waiting:

@@ -19,6 +19,7 @@ from trionet.errors import CallError
 from trionet.handle import Handle
 from trionet.kernel.context import RequestInfo
 from trionet.kernel.traces import id_of
+from trionet.kernel.trio_inside import wake
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine, Sequence
@@ -207,7 +208,7 @@ class Request:
         """Let the waiting task go on."""
         task, self.parked = self.parked, None
         if task is not None:
-            trio.lowlevel.reschedule(task)
+            wake(task)
 
     # its end
 

@@ -1,6 +1,6 @@
 """What Trio does not offer and is taken all the same: the one place that knows of its inside.
 
-Duty: which task runs, whether it is cancelled, until when it may run, and how a task is parked.
+Duty: which task runs, whether it is cancelled, until when it may run, and how a task is parked and woken.
 
 All of these are private names of Trio's.  Where one of them is missing, :data:`POSSIBLE` is false, and what
 would have used it goes a longer way that needs none; a test tells when that is so.
@@ -8,7 +8,8 @@ would have used it goes a longer way that needs none; a test tells when that is 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import types
+from collections.abc import Awaitable, Callable, Generator
 from math import inf
 from typing import Any, Final
 
@@ -55,6 +56,29 @@ POSSIBLE: Final[bool] = (
 )
 
 
+#: What a task is woken with that waits in :func:`park`, in place of an outcome made for it.
+_WOKEN: Final[Any] = object()
+
+
+@types.coroutine
+def _park(abort: Callable[[Any], trio.lowlevel.Abort]) -> Generator[object, Any, None]:
+    answer = yield PARKING(abort)
+    if answer is not _WOKEN:
+        answer.unwrap()
+
+
+def _wake(task: trio.lowlevel.Task) -> None:
+    trio.lowlevel.reschedule(task, _WOKEN)
+
+
+#: Waits until :func:`wake`, as :func:`trio.lowlevel.wait_task_rescheduled` does, with less on the way.
+park: Final[Callable[[Callable[[Any], trio.lowlevel.Abort]], Awaitable[object]]] = (
+    _park if POSSIBLE else trio.lowlevel.wait_task_rescheduled
+)
+#: Lets a task go on that waits in :func:`park`.
+wake: Final[Callable[[trio.lowlevel.Task], None]] = _wake if POSSIBLE else trio.lowlevel.reschedule
+
+
 def is_cancelled() -> bool:
     """Tell whether the current task is to be cancelled at its next checkpoint, or may be."""
     return not POSSIBLE or bool(LOOP.task._cancel_status.effectively_cancelled)
@@ -64,7 +88,7 @@ def effective_deadline() -> tuple[float, bool]:
     """As :func:`trio.current_effective_deadline`, in less time: each call asks for it.
 
     Returns:
-        The deadline, and whether the current task may be in a shield, so that not all around it can cancel it.
+        The deadline, and whether the task may be in a shield, so that not all around it can cancel it.
     """
     if not POSSIBLE:
         return trio.current_effective_deadline(), True

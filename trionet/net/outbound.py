@@ -21,6 +21,7 @@ from trio.lowlevel import Abort
 from trionet.errors import BadMessage, DeadlineExceeded, NodeDown, ServiceExited
 from trionet.handle import MAX_LOCAL
 from trionet.kernel.network import Outgoing
+from trionet.kernel.trio_inside import park, wake
 from trionet.message import NO_CHECKS, check
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class Outbound:
         """Let the waiting task go on."""
         task, self.parked = self.parked, None
         if task is not None:
-            trio.lowlevel.reschedule(task)
+            wake(task)
 
 
 class OutboundCall(Outbound):
@@ -157,7 +158,7 @@ class OutboundCall(Outbound):
         """
         if self.stage is not DONE:
             self.parked = trio.lowlevel.current_task()
-            await trio.lowlevel.wait_task_rescheduled(self._abort)
+            await park(self._abort)
         if self._cancelled and self._raise_cancel is not None:
             self._raise_cancel()
         if self._checks:

@@ -13,6 +13,7 @@ from trio.lowlevel import Abort
 
 from trionet.handle import MAX_LOCAL, Handle
 from trionet.kernel.network import Outgoing
+from trionet.kernel.trio_inside import park
 from trionet.net.outbound import DONE, IN_LINE, SENT, Outbound, Stage, source_id
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class OutboundSend(Outbound):
 
         if self.stage is IN_LINE:
             self.parked = trio.lowlevel.current_task()
-            await trio.lowlevel.wait_task_rescheduled(abort)
+            await park(abort)
 
 
 class OutboundReport(Outbound):

@@ -173,15 +173,19 @@ class Pump:
         data = self.link.data_to_send(trio.current_time())
         if not data:
             return
-        written = self._write_now(data) if len(data) <= WRITE_SIZE else 0
-        self.bytes_sent += written
-        if written < len(data):
-            self._rest = data[written:]
+        self._rest = self._put(data)
+        if self._rest:
             self.rouse()
         else:
             self._drained()
             if self.link.outbox.lanes.by_pair:
                 self.kick()  # of large messages, a flush takes some chunks only
+
+    def _put(self, data: bytes) -> bytes:
+        """Write as much as the socket takes now; returns the rest."""
+        written = self._write_now(data) if len(data) <= WRITE_SIZE else 0
+        self.bytes_sent += written
+        return data[written:]
 
     def rouse(self) -> None:
         """Have gathered, and then written, what waits for the link to write."""
@@ -278,15 +282,21 @@ class Pump:
         self._is_writing = False
         try:
             while True:
-                data, self._rest = self._rest, b""
+                rest, self._rest = self._rest, b""
+                data = rest
                 if not data:
                     self._gather()
-                    data = self.link.data_to_send(trio.current_time())
-                if data:
+                    data = rest = self.link.data_to_send(trio.current_time())
+                    if (
+                        data and not self.link.outbox.lanes.by_pair
+                    ):  # of large messages, others have turns between
+                        rest = self._put(data)
+                if rest:
                     self._is_writing = True
-                    await self._send(data)
+                    await self._send(rest)
                     self._is_writing = False
-                    self.bytes_sent += len(data)
+                    self.bytes_sent += len(rest)
+                if data:
                     self._drained()
                 elif self._finishing is not None:
                     if self._awaits_acknowledgement():
