@@ -38,7 +38,7 @@ PART_WEIGHT: Final = 56
 MOST_STEPS: Final = 100
 _SMALL_INT: Final = 1 << 62
 _LEAST_INT: Final = -_SMALL_INT
-_SMALL_TEXT: Final = 1024
+#: Arguments, at most, of a message that is not walked through.
 _FEW: Final = 8
 _TEXTS: Final = frozenset({str, bytes})
 _ATOMS: Final = frozenset({NoneType, bool, float})
@@ -53,10 +53,25 @@ class Limits:
             and 56 for each container and for each value that is not None, bool, int, float, str or bytes,
             112 for one of a declared class.
         depth: how many containers may be nested.
+
+    Attributes:
+        plain_text: characters or bytes that a value may have which is not walked through: so many that a
+            message of few of them is within the size.
+        plain_arguments: how many such values a message may have.
     """
 
     size: int = 16 * 1024 * 1024
     depth: int = 64
+    plain_text: int = attrs.field(init=False, eq=False, repr=False)
+    plain_arguments: int = attrs.field(init=False, eq=False, repr=False)
+
+    @plain_text.default
+    def _plain_text(self) -> int:
+        return (self.size - PART_WEIGHT) // _FEW - ITEM_WEIGHT
+
+    @plain_arguments.default
+    def _plain_arguments(self) -> int:
+        return _FEW if self.plain_text > 0 else 0
 
 
 @attrs.frozen
@@ -430,15 +445,15 @@ def weight_of_plain(item: Any) -> int:
     return ITEM_WEIGHT + len(item) if type(item) in _TEXTS else ITEM_WEIGHT
 
 
-def is_plain(item: Any) -> bool:
-    """Tell at once that a value needs no copy: a scalar that is small and never changes."""
+def is_plain(item: Any, limits: Limits) -> bool:
+    """Tell at once that a value needs no copy: a scalar that never changes, far from the limits."""
     kind = type(item)
     if kind is int:
         return bool(_LEAST_INT < item < _SMALL_INT)
     if kind is str:
-        return bool(len(item) < _SMALL_TEXT and item.isascii())
+        return bool(len(item) <= limits.plain_text and item.isascii())
     if kind is bytes:
-        return len(item) < _SMALL_TEXT
+        return len(item) <= limits.plain_text
     return kind in _ATOMS
 
 
@@ -446,9 +461,9 @@ def is_plain(item: Any) -> bool:
 NO_CHECKS: Final[tuple[object, ...]] = ()
 
 
-def are_plain(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+def are_plain(args: tuple[Any, ...], kwargs: dict[str, Any], limits: Limits) -> bool:
     """Tell at once that the arguments of a message need no copy; as :func:`is_plain` for each."""
-    if kwargs or len(args) > _FEW:
+    if kwargs or len(args) > limits.plain_arguments:
         return False
     for item in args:
         kind = type(item)
@@ -456,9 +471,9 @@ def are_plain(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
             if not _LEAST_INT < item < _SMALL_INT:
                 return False
         elif kind is bytes:
-            if len(item) >= _SMALL_TEXT:
+            if len(item) > limits.plain_text:
                 return False
-        elif kind not in _ATOMS and not is_plain(item):
+        elif kind not in _ATOMS and not is_plain(item, limits):
             return False
     return True
 
@@ -474,7 +489,7 @@ def snapshot_arguments(
     Raises:
         BadMessage: as :func:`snapshot` does.
     """
-    if are_plain(args, kwargs):
+    if are_plain(args, kwargs, limits):
         return args, kwargs, NO_CHECKS
     walk = _Snapshot(limits, resolve)
     copied = walk.whole(args, "args")

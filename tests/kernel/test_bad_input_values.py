@@ -8,11 +8,13 @@ from typing import Any
 
 import attrs
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.kernel.nodes import Echo, assert_nothing_lost, fresh_node, instance_of
 from tests.values_table import REFUSED, Broke, Player, Point
-from trionet import BadMessage, RemoteError, Service, command, defer, spec, value
-from trionet.message import Limits, snapshot
+from trionet import BadMessage, NodeConfig, RemoteError, Service, command, defer, open_node, spec, value
+from trionet.message import PART_WEIGHT, Limits, are_plain, is_plain, snapshot, weighed_snapshot
 
 pytestmark = pytest.mark.usefixtures("virtual_run")
 
@@ -294,6 +296,40 @@ def test_c1_the_text_tells_which_part_is_too_large() -> None:
         snapshot((1, {"a": "x", "b": "x" * 101}), "args", limits)
     with pytest.raises(BadMessage, match=r"^args\[1\]: larger"):
         snapshot((1, ["x" * 50, "y" * 50]), "args", limits)
+
+
+PLAIN = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=30), st.binary(max_size=30)
+)
+
+
+@given(st.lists(PLAIN, max_size=10).map(tuple), st.integers(PART_WEIGHT, 500))
+def test_c1_what_is_not_walked_through_is_within_the_size(arguments: tuple[Any, ...], size: int) -> None:
+    limits = Limits(size=size)
+    if are_plain(arguments, {}, limits):
+        copied, checks, _ = weighed_snapshot(arguments, "args", limits, lambda reference: reference)
+        assert copied is arguments
+        assert not checks
+    for each in arguments:
+        if is_plain(each, limits) and type(each) in (str, bytes):
+            assert snapshot(each, "args", limits) == (each, [])
+
+
+class Pair(Service):
+    """Takes two arguments."""
+
+    @command
+    def lengths(self, one: str, other: str) -> int:
+        return len(one) + len(other)
+
+
+async def test_c1_small_arguments_that_are_too_much_together_are_refused() -> None:
+    async with open_node(NodeConfig(message_size=1000)) as node:
+        pair = await node.start(Pair)
+        assert await pair.lengths("x" * 450, "y" * 450) == 900
+        for call in (pair.lengths, pair.lengths.send):
+            with pytest.raises(BadMessage, match="larger"):
+                await call("x" * 500, "y" * 500)
 
 
 def test_c1_a_huge_integer_as_a_key_is_refused_with_a_text() -> None:

@@ -28,6 +28,7 @@ from tests.values_table import (
 from trionet.errors import BadMessage
 from trionet.handle import Handle
 from trionet.message import Limits, check, snapshot
+from trionet.wire import codec as codec_module
 from trionet.wire.codec import Codec
 from trionet.wire.plain import dumps_plain, loads_plain
 
@@ -303,3 +304,16 @@ def test_control_frames_are_plain(item: Any) -> None:
 def test_control_frames_hold_nothing_else(item: Any) -> None:
     with pytest.raises(BadMessage):
         dumps_plain(item)
+
+
+@pytest.mark.parametrize("size", [codec_module._LONG - 1, codec_module._LONG, 70_000])
+def test_long_bytes_are_bytes(size: int) -> None:
+    data = bytes(range(256)) * (size // 256) + bytes(size % 256)
+    assert CODEC.decode(CODEC.encode(data)) == (data, [])
+    assert CODEC.decode_arguments(CODEC.encode_arguments((data,), {})) == ((data,), {}, [])
+    small = Codec(Limits(size=1000))
+    if size > small.max_bytes:
+        with pytest.raises(BadMessage, match=f"more than {small.max_bytes}"):
+            small.encode(data)
+        with pytest.raises(BadMessage, match=f"more than {small.max_bytes}"):
+            small.encode_arguments((data,), {})

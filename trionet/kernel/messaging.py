@@ -107,7 +107,7 @@ class Messaging(Addressing):
         """Call a command and wait for the end of the call; see :class:`BoundCommand`."""
         name = command.name if type(command) is Command else command_name(command)
         checks: Sequence[object] = NO_CHECKS
-        if not are_plain(args, kwargs):
+        if not are_plain(args, kwargs, self.limits):
             args, kwargs, checks = snapshot_arguments(args, kwargs, self.limits, self.resolve_reference)
         if self.stopwatch() >= self._slice_ends:
             await self._let_others_run()
@@ -224,7 +224,7 @@ class Messaging(Addressing):
         """Send a command and wait for room in the inbox; see :meth:`BoundCommand.send`."""
         name = command.name if type(command) is Command else command_name(command)
         checks: Sequence[object] = NO_CHECKS
-        if not are_plain(args, kwargs):
+        if not are_plain(args, kwargs, self.limits):
             args, kwargs, checks = snapshot_arguments(args, kwargs, self.limits, self.resolve_reference)
         if self.stopwatch() >= self._slice_ends:
             await self._let_others_run()
@@ -275,7 +275,7 @@ class Messaging(Addressing):
         """Send a command if there is room right now; see :meth:`BoundCommand.send_nowait`."""
         name = command.name if type(command) is Command else command_name(command)
         checks: Sequence[object] = NO_CHECKS
-        if not are_plain(args, kwargs):
+        if not are_plain(args, kwargs, self.limits):
             args, kwargs, checks = snapshot_arguments(args, kwargs, self.limits, self.resolve_reference)
         parent = handling.get()
         if parent is None:

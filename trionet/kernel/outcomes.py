@@ -66,7 +66,7 @@ class HandlerEnds:
             request.state = DONE
             return
         checks: Sequence[object] = NO_CHECKS
-        if not is_plain(value):
+        if not is_plain(value, self.node.limits):
             try:
                 value, checks = snapshot(value, "result", self.node.limits, self.node.resolve_reference)
             except BadMessage as error:

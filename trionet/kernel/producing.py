@@ -138,10 +138,10 @@ class LocalStream(Producing):
         """Hand over an item; tells whether there is room for one more."""
         if self.deserted:
             return False
-        if is_plain(item):
+        node = self.target.node
+        if is_plain(item, node.limits):
             self.feed.put(item, NO_CHECKS, weight_of_plain(item))
         else:
-            node = self.target.node
             self.feed.put(*weighed_snapshot(item, "item", node.limits, node.resolve_reference))
         return self.feed.has_room()
 

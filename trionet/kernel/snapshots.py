@@ -72,7 +72,7 @@ def take(item: T, label: str, limits: Limits, resolve: Callable[[Any], Any]) -> 
     Raises:
         BadMessage: as :func:`trionet.message.snapshot`.
     """
-    if is_plain(item):
+    if is_plain(item, limits):
         return Snapshot(item, NO_CHECKS, weight_of_plain(item), limits, is_shared=True)
     copied, checks, weight = weighed_snapshot(item, label, limits, resolve)
     return Snapshot(copied, checks, weight, limits, is_shared=True if copied is item else None)

@@ -58,7 +58,7 @@ class InboundStream(Producing, InboundCall):
         if self.deserted:
             return False
         peer = self.peer
-        if not is_plain(item):
+        if not is_plain(item, peer.node.limits):
             item, _ = snapshot(item, "item", peer.node.limits, peer.node.resolve_reference)
         data = peer.codec.encode(item)
         size = len(data)

@@ -49,8 +49,11 @@ _FEW: Final = 8
 #: Heads of the array of a message with that of its arguments by position, and of an empty map.
 _HEADS: Final = tuple(bytes([0x82, 0x80 + length]) for length in range(_FEW + 1))
 _NO_NAMES: Final = b"\xa0"
-#: Head of an array whose length follows in four bytes.
+#: Heads of an array, and of bytes, whose length follows in four bytes.
 _ARRAY: Final = b"\x9a"
+_BYTES: Final = b"\x5a"
+#: Bytes from which on they are put behind their head here, which copies them once and not twice.
+_LONG: Final = 4 * 1024
 
 _NAMES: Final = frozenset({str})
 _FOREIGN: Final = frozenset({type(undefined), CBORSimpleValue})
@@ -115,6 +118,8 @@ class Codec:
         Raises:
             BadMessage: if there is anything in it that is no value, or it is too deep or too large.
         """
+        if type(value) is bytes and _LONG <= len(value) < self.max_bytes - _LONG:
+            return b"".join((_BYTES, len(value).to_bytes(4), value))
         try:
             plain = value if type(value) in ATOMS else self._lower.item(value, self._depth)
             body = self._encoder.encode_to_bytes(plain)
@@ -136,7 +141,10 @@ class Codec:
         """
         if kwargs or len(args) > _FEW or not ATOMS.issuperset(map(type, args)):
             return self.encode([list(args), kwargs])
-        body = b"".join((_HEADS[len(args)], *map(self._encoder.encode_to_bytes, args), _NO_NAMES))
+        if len(args) == 1 and type(args[0]) is bytes and _LONG <= len(args[0]) <= self.max_bytes:
+            body = b"".join((_HEADS[1], _BYTES, len(args[0]).to_bytes(4), args[0], _NO_NAMES))
+        else:
+            body = b"".join((_HEADS[len(args)], *map(self._encoder.encode_to_bytes, args), _NO_NAMES))
         return body if len(body) <= self.max_bytes else self.encode([list(args), kwargs])
 
     def decode_arguments(self, data: bytes) -> Arguments:

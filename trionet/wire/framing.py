@@ -5,8 +5,9 @@ messages all use it, with different limits.
 May import: the standard library and trionet.wire.errors.
 
 Theory of operation.  Whole frames are taken straight out of the bytes that arrived; only an incomplete
-tail is kept.  While less than one whole frame is there, arriving bytes are appended and nothing is
-looked at again, so a peer that dribbles costs no more than one that does not.
+tail is kept, and completed without a copy of what comes behind it.  While less than one whole frame is
+there, arriving bytes are appended and nothing is looked at again, so a peer that dribbles costs no more than
+one that does not.
 """
 
 from __future__ import annotations
@@ -53,18 +54,16 @@ class FrameBuffer:
 
         Args:
             data: the bytes, however the stream was split.
-            consume: called with one or more frames, in order; the trailer is part of each.
+            consume: called with one or more frames, once or twice, in order; the trailer is part of each.
 
         Raises:
             ProtocolError: if a length is zero or above the limit; the frames before it were handed on.
         """
-        if self._partial:
-            self._partial += data
-            if len(self._partial) < self._needed:
-                return
-            data = bytes(self._partial)
-            self._partial = bytearray()
         position, size, limit, trailer = 0, len(data), self._limit, self._trailer
+        if self._partial:
+            position = self._complete(data, consume)
+            if position == size:
+                return
         self._needed = LENGTH_SIZE
         spans: Spans = []
         wrong: int | None = None
@@ -86,6 +85,25 @@ class FrameBuffer:
             consume(data, spans)
         if wrong is not None:
             raise ProtocolError(f"a frame of {wrong} bytes, expected 1 to {limit}")
+
+    def _complete(self, data: bytes, consume: Consumer) -> int:
+        """Complete the frame that has begun, out of what arrived; returns where the rest of that begins."""
+        position, size = 0, len(data)
+        while self._partial:
+            end = position + self._needed - len(self._partial)
+            self._partial += data[position:end]
+            if end > size:
+                return size
+            position = end
+            if self._needed == LENGTH_SIZE:
+                (length,) = LENGTH.unpack(self._partial)
+                if not 0 < length <= self._limit:
+                    raise ProtocolError(f"a frame of {length} bytes, expected 1 to {self._limit}")
+                self._needed = LENGTH_SIZE + length + self._trailer
+            else:
+                whole, self._partial, self._needed = bytes(self._partial), bytearray(), LENGTH_SIZE
+                consume(whole, [(LENGTH_SIZE, len(whole))])
+        return position
 
     def hold(self, data: bytes) -> None:
         """Keep bytes for :meth:`take` and :meth:`rest`, without looking at them."""

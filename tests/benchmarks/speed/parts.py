@@ -29,7 +29,7 @@ REPEATS: Final = 5
 #: The parts of a send to a plain function, in their order: what, and the code that does it.
 PARTS: Final = (
     ("find the command of the reference", "box.note"),
-    ("look at the argument: is it a value, and small?", "are_plain(args, kwargs)"),
+    ("look at the argument: is it a value, and small?", "are_plain(args, kwargs, node.limits)"),
     ("look at the time: must others run?", "node.stopwatch() >= node._slice_ends"),
     ("look whether the sender is cancelled", "is_cancelled()"),
     ("find the service", "node.actors.get(handle.value & 0xFFFFFF)"),
