@@ -80,7 +80,7 @@ def test_what_is_not_small(arguments: tuple[Any, ...]) -> None:
     assert size_of(arguments) == 0
     one, _ = links()
     assert not send(one, *arguments)
-    assert one.call_small(5, 7, "c", arguments, remaining=1.0, trace=0, token=None) == 0
+    assert one.call_small(5, 7, "c", arguments, 1.0, 0, None) == 0
 
 
 @given(

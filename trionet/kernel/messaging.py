@@ -125,8 +125,9 @@ class Messaging(Addressing):
             trace, source = parent.trace, parent.target
         if isinstance(where, Handle):
             deadline, enforced = choose_deadline(self.config, command, where, options, parent)
+            handler = None if waiter_for(parent) is None else parent
             return await self.network.call(
-                Outgoing(source, where, name, args, kwargs, deadline, enforced, trace, _handler(parent))
+                Outgoing(source, where, name, args, kwargs, deadline, enforced, trace, handler)
             )
         request: LocalCall
         waiter: Request | Branch | None = None
@@ -304,8 +305,3 @@ class Messaging(Addressing):
         source = current_actor.get()
         handle = None if source is None else source.handle
         self.dead_letters.add(DeadLetter(handle, target, command, args, kwargs, str(error)))
-
-
-def _handler(parent: Request | None) -> Request | None:
-    """The handler whose wait it is, if it waits."""
-    return None if waiter_for(parent) is None else parent

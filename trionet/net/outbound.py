@@ -133,9 +133,9 @@ class OutboundCall(Outbound):
             message.target.value & MAX_LOCAL,
             message.command,
             message.args,
-            remaining=inf if self.deadline == inf else self.deadline - trio.current_time(),
-            trace=message.trace,
-            token=self,
+            inf if self.deadline == inf else self.deadline - trio.current_time(),
+            message.trace,
+            self,
         )
         if not self.session:
             return False
@@ -250,12 +250,14 @@ class OutboundCall(Outbound):
 
     # the link's side
 
-    def succeed(self, value: Any, checks: list[Any]) -> None:
+    def succeed(self, value: Any, checks: Sequence[Any]) -> None:
         """The handler returned."""
         self._value = value
         self._checks = checks
         self.stage = DONE
-        self.wake()
+        task, self.parked = self.parked, None
+        if task is not None:
+            wake(task)
 
     def fail(self, error: Exception, checks: list[Any]) -> None:
         """The handler raised, was cut short, or was never reached."""

@@ -207,7 +207,7 @@ class Serving(Sending):
     def returned(self, session: int, token: Any, value: Any) -> None:
         """As :meth:`replied`, with a result that is a scalar."""
         call: Awaited = token
-        call.succeed(value, [])
+        call.succeed(value, NO_CHECKS)
 
     def _on_failure(self, event: events.FailureReceived) -> None:
         call: Awaited = event.token

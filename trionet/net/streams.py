@@ -242,7 +242,7 @@ class OutboundStream(Outbound):
         for number, (item, checks) in enumerate(items):
             self._feed.put(item, checks, size if number else size + rest)
 
-    def succeed(self, value: Any, checks: list[Any]) -> None:
+    def succeed(self, value: Any, checks: Sequence[Any]) -> None:
         """The generator has ended."""
         self._end(None)
 

@@ -217,7 +217,6 @@ class LinkSender(abc.ABC):
         target: int,
         command: str,
         arguments: tuple[Any, ...],
-        *,
         remaining: float,
         trace: int,
         token: Any,
