@@ -49,6 +49,21 @@ def test_deadline_and_cancellation_are_those_of_trio(
         trio.run(within)
 
 
+async def test_scopes_beyond_the_outermost_do_not_count(autojump_clock: MockClock) -> None:
+    inner = trio.CancelScope(deadline=4, shield=True)
+    with (
+        trio.CancelScope(deadline=1, shield=True),
+        trio.CancelScope(deadline=3) as outermost,
+        trio.CancelScope(deadline=5),
+    ):
+        assert effective_deadline(outermost) == (3, False)
+        assert effective_deadline() == (1, True)
+        with inner:
+            assert effective_deadline(outermost) == (4, True)
+        outermost.cancel()
+        assert effective_deadline(outermost) == (-inf, False)
+
+
 async def test_a_task_is_parked_and_woken(autojump_clock: MockClock) -> None:
     """As with the functions of Trio that stand for it where Trio has no such names."""
     for wait, let_go_on in ((park, wake), (trio.lowlevel.wait_task_rescheduled, trio.lowlevel.reschedule)):

@@ -124,8 +124,9 @@ class Messaging(Addressing):
         else:
             trace, source = parent.trace, parent.target
         if isinstance(where, Handle):
-            deadline, enforced = choose_deadline(self.config, command, where, options, parent)
             handler = None if waiter_for(parent) is None else parent
+            about = self.config, command, where, options, parent
+            deadline, enforced = choose_deadline(*about, handler is not None)
             return await self.network.call(
                 Outgoing(source, where, name, args, kwargs, deadline, enforced, trace, handler)
             )

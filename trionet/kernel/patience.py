@@ -27,17 +27,28 @@ def choose_deadline(
     where: Actor | Handle,
     options: CallOptions,
     parent: Request | None,
+    is_its_own: bool = False,
 ) -> tuple[float, bool]:
     """When a call's time is over, and whether that must be watched here.
 
     Where the time of the handler that makes it is over, that is cancelled, and its calls with it; except
     within a shield.
+
+    Args:
+        config: that of the node.
+        command: what is called.
+        where: the service, or on another node its handle.
+        options: those of the call.
+        parent: the message whose handler makes it, or something that the handler has started.
+        is_its_own: whether it is certain that the handler waits for it.
     """
-    callers, shielded = effective_deadline()
     enforced = False
-    if parent is not None:
+    if parent is None or parent.worker is None:
+        callers, _ = effective_deadline()
+    else:
+        callers, shielded = effective_deadline(parent.worker.scope)
         bound = parent.time_left_bound()
-        if bound < callers and parent.encloses_current_task():
+        if bound < callers and (is_its_own or parent.encloses_current_task()):
             callers, enforced = bound, shielded
     if options.deadline is not None:
         own = trio.current_time() + options.deadline

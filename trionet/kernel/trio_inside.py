@@ -84,8 +84,11 @@ def is_cancelled() -> bool:
     return not POSSIBLE or bool(LOOP.task._cancel_status.effectively_cancelled)
 
 
-def effective_deadline() -> tuple[float, bool]:
+def effective_deadline(outermost: trio.CancelScope | None = None) -> tuple[float, bool]:
     """As :func:`trio.current_effective_deadline`, in less time: each call asks for it.
+
+    Args:
+        outermost: the last scope around the current task that counts; without one all do.
 
     Returns:
         The deadline, and whether the task may be in a shield, so that not all around it can cancel it.
@@ -100,6 +103,8 @@ def effective_deadline() -> tuple[float, bool]:
         scope = status._scope
         if scope._deadline < earliest:
             earliest = scope._deadline
+        if scope is outermost:
+            break
         if scope._shield:
             return earliest, True
         status = status._parent

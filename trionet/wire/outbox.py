@@ -38,18 +38,17 @@ class OpenCall:
         size: bytes of its payload.
     """
 
-    __slots__ = ("abandoned", "cancelled", "inflow", "message", "size", "target", "token")
+    #: Where it waits in a lane; then it can be taken back.
+    message: QueuedMessage | None = None
+    cancelled: bool = False
+    abandoned: bool = False
+    #: The account of its items, if it is a stream.
+    inflow: Inflow | None = None
 
     def __init__(self, token: Any, target: int, size: int) -> None:
         self.token: Any = token
         self.target: int = target
         self.size: int = size
-        #: Where it waits in a lane; then it can be taken back.
-        self.message: QueuedMessage | None = None
-        self.cancelled: bool = False
-        self.abandoned: bool = False
-        #: The account of its items, if it is a stream.
-        self.inflow: Inflow | None = None
 
 
 class Outbox:
