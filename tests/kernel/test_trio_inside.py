@@ -58,7 +58,9 @@ async def test_scopes_beyond_the_outermost_do_not_count(autojump_clock: MockCloc
     ):
         assert effective_deadline(outermost) == (3, False)
         assert effective_deadline() == (1, True)
+        await trio.lowlevel.checkpoint()
         with inner:
+            await trio.lowlevel.checkpoint()
             assert effective_deadline(outermost) == (4, True)
         outermost.cancel()
         assert effective_deadline(outermost) == (-inf, False)
