@@ -9,6 +9,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
@@ -318,7 +319,12 @@ class Harbor:
             NodeDown: if there is no link to that node.
             BadMessage: if the message is larger than the other node takes.
         """
-        return self._peer(target).send(source, target, command, args, kwargs, trace)
+        peer = self._peer(target)
+        payload = peer.offer(source, target, command, args, kwargs, trace)
+        if payload is None:
+            return None
+        message = Outgoing(source, target, command, args, kwargs, inf, False, trace, None)
+        return peer.let_wait(message, payload)
 
     def send_nowait(
         self,

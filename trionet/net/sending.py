@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Coroutine
-from math import inf
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from trionet.errors import BadMessage, CallError, NodeDown, ServiceBusy
@@ -37,32 +36,6 @@ class Sending(LinkEnd):
 
     _lines: dict[int, OrderedDict[Outbound, None]]
     _pending_limit: int
-
-    def send(
-        self,
-        source: Actor | None,
-        target: Handle,
-        command: str,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        trace: int,
-    ) -> Coroutine[Any, Any, None] | None:
-        """Hand a one-way message to the link, or let it stand in the line of its target.
-
-        Returns:
-            The wait for its turn, if there is no room now.
-
-        Raises:
-            NodeDown: if the link has ended.
-            BadMessage: if the message is larger than the other node takes.
-        """
-        payload = self.offer(source, target, command, args, kwargs, trace)
-        if payload is None:
-            return None
-        message = Outgoing(source, target, command, args, kwargs, inf, False, trace, None)
-        send = OutboundSend(self, message, payload)
-        self._stand_in_line(send)
-        return send.wait_for_room()
 
     def offer(
         self,
@@ -108,6 +81,12 @@ class Sending(LinkEnd):
         elif self._pump.writer is not None:
             self._pump.kick()
         return None
+
+    def let_wait(self, message: Outgoing, payload: bytes) -> Coroutine[Any, Any, None]:
+        """Let a one-way message stand in the line of its target; returns the wait for its turn."""
+        send = OutboundSend(self, message, payload)
+        self._stand_in_line(send)
+        return send.wait_for_room()
 
     def call(self, message: Outgoing) -> OutboundCall:
         """Hand a call to the link, or let it stand in the line of its target; as :meth:`submit` otherwise.
