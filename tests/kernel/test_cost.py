@@ -111,7 +111,7 @@ COSTS = [
     Cost("call_coroutine", steps=0.06, functions=20),
     Cost("call_blocking", steps=2.2, functions=71),
     Cost("call_at_once", steps=1.2, functions=19),
-    Cost("send_plain", steps=0.06, functions=14),
+    Cost("send_plain", steps=0.06, functions=15),
     Cost("send_coroutine", steps=0.06, functions=18),
     Cost("send_nowait", steps=0.07, functions=15),
     Cost("start_and_stop", steps=5.1, functions=101),

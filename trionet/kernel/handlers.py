@@ -15,7 +15,7 @@ from trionet.kernel.context import handling
 from trionet.kernel.declaration import Declaration
 from trionet.kernel.observing import CALLERS
 from trionet.kernel.producing import begin as begin_stream
-from trionet.kernel.request import DONE, RUNNING, Request
+from trionet.kernel.request import RUNNING, Request
 from trionet.message import NO_CHECKS, check
 
 if TYPE_CHECKING:
@@ -46,10 +46,7 @@ def run_plain(request: Request, command: Declaration) -> None:
     except BaseException as error:
         _broke(actor, request, command, error)
     else:
-        if request.one_way and request.state is RUNNING:
-            request.state = DONE  # all that is to be done for most messages
-        else:
-            actor.returned(request, value)
+        actor.returned(request, value)
     finally:
         node.current = former
 
