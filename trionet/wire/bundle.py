@@ -99,9 +99,11 @@ class Bundle:
     def __init__(self) -> None:
         self._codec = AtomCodec()
         self.items: list[Any] = []
-        self.size = 0
-        self.count_at = 0
-        self.route = self.trace = self.arity = -1
+        self.size: int = 0
+        self.count_at: int = 0
+        self.route: int = -1
+        self.trace: int = -1
+        self.arity: int = -1
 
     def define(self, route: int, source: int, target: int, name: str) -> None:
         """Say what the number of a route means from now on."""

@@ -39,6 +39,8 @@ _SHORT: Final = "an entry of a bundle that is shorter than its fields"
 class BundleReceiver(AnswerReceiver):
     """The part of a receiver that reads bundles; see :class:`~.link_receive.LinkReceiver`."""
 
+    arrived: int
+
     def __init__(self, settings: LinkSettings, sender: LinkAnswers, user: LinkUser) -> None:
         super().__init__(settings, sender, user)
         self._sent_small = user.sent_small
@@ -55,8 +57,6 @@ class BundleReceiver(AnswerReceiver):
         #: Small messages of the bundle that is being read.
         self._small = 0
         self.windows: ReceiveWindows = ReceiveWindows(settings.window_messages, settings.window_bytes)
-        #: Sends that came, counted as the peer counts them.
-        self.arrived: int = 0
 
     @abc.abstractmethod
     def _sweep(self) -> None:

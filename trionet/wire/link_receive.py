@@ -80,6 +80,8 @@ class LinkReceiver(BundleReceiver):
         self.peer: LinkSettings | None = None
         #: The peer's goodbye, once it came.
         self.goodbye: events.GoodbyeReceived | None = None
+        #: Sends that came, counted as the peer counts them.
+        self.arrived: int = 0
         #: Calls and streams that came.
         self.opened: int = 0
 
