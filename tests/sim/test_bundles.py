@@ -14,7 +14,7 @@ from trio.testing import MockClock
 from tests.sim.places import REST
 from trionet import CallError, Service, command, spec
 from trionet.testing import SimulatedCluster, open_cluster
-from trionet.wire.link_send import LinkSender
+from trionet.wire.link_small_send import SmallSender
 
 WORDS = [f"word {number}" for number in range(150)]
 
@@ -109,11 +109,11 @@ class Scene:
 async def open_scene(patch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
     """Open two nodes, and count what goes into bundles."""
     small: list[str] = []
-    originals: dict[str, Any] = {"send_small": LinkSender.send_small, "call_small": LinkSender.call_small}
+    originals: dict[str, Any] = {"send_small": SmallSender.send_small, "call_small": SmallSender.call_small}
     for name in originals:
 
         def note(
-            link: LinkSender, *args: object, _do: object = getattr(LinkSender, name), **kwargs: object
+            link: SmallSender, *args: object, _do: object = getattr(SmallSender, name), **kwargs: object
         ) -> object:
             assert callable(_do)
             done = _do(link, *args, **kwargs)
@@ -121,7 +121,7 @@ async def open_scene(patch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
                 small.append(str(args[2]))
             return done
 
-        patch.setattr(LinkSender, name, note)
+        patch.setattr(SmallSender, name, note)
     async with open_cluster(2) as cluster:
         log: list[str] = []
         box = cluster[1].ref(await cluster[2].start(spec(Box, log)), Box)

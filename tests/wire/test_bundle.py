@@ -236,3 +236,14 @@ def test_after_a_goodbye_there_are_no_small_messages() -> None:
     assert not send(one)
     assert one.call_small(5, 7, "c", (), remaining=1.0, trace=0, token=None) == 0
     assert not other.return_small(session, None)
+
+
+@pytest.mark.parametrize("name", ["", "x" * 256])
+def test_a_name_out_of_range_takes_no_room(name: str) -> None:
+    one, other = links(settings=LinkSettings(window_messages=1))
+    with pytest.raises(ValueError, match="out of range"):
+        send(one, name=name)
+    with pytest.raises(ValueError, match="out of range"):
+        one.call_small(5, 7, name, (), 1.0, 0, None)
+    assert send(one, "there is room")
+    assert arguments_of(flow(one, other)) == [("there is room",)]

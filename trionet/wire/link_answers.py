@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from trionet.wire.bundle import size_of
+from trionet.wire.bundle import SMALL, size_of
 from trionet.wire.chunks import ANSWER, END, UNCOUNTED, Pair
 from trionet.wire.errors import ProtocolError
 from trionet.wire.framing import LENGTH_SIZE
@@ -31,14 +31,14 @@ from trionet.wire.link_frames import (
     WATCH_HEAD,
     numbered,
 )
-from trionet.wire.link_send import LinkSender
+from trionet.wire.link_small_send import SmallSender
 from trionet.wire.link_streams import Outflow
 
 _NODE: Final[Pair] = (0, 0)
 _NUMBER_SIZE: Final = NUMBER_HEAD.size - LENGTH_SIZE
 
 
-class LinkAnswers(LinkSender):
+class LinkAnswers(SmallSender):
     """The part of a link that answers; see :class:`~.link.Link`.
 
     Attributes:
@@ -77,13 +77,13 @@ class LinkAnswers(LinkSender):
         self.outbox.push(pair, NUMBER_HEAD.pack(_NUMBER_SIZE + size, REPLY, session), payload, ANSWER)
 
     def return_small(self, session: int, value: Any) -> bool:
-        """Answer a call of the peer with its result, in a bundle; False if that is not small.
+        """Answer a call of the peer with its result, in a bundle; False if it is not small, or not now.
 
         Raises:
             KeyError: if the session is not open.
         """
-        size = size_of((value,))
-        if not size or not self._takes_small or self._limits is None:
+        size, limits = size_of((value,)), self._limits
+        if not size or limits is None or limits.message_size < SMALL:
             return False
         lanes = self.outbox.lanes.by_pair
         if lanes and self.serving[session] in lanes:

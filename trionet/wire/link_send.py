@@ -10,7 +10,6 @@ import abc
 import math
 from typing import Any, Final, NoReturn
 
-from trionet.wire.bundle import CALL_ENTRY, MOST_TRACE, SMALL, size_of
 from trionet.wire.credit import SendWindows
 from trionet.wire.errors import ProtocolError
 from trionet.wire.framing import LENGTH_SIZE
@@ -58,14 +57,11 @@ class LinkSender(abc.ABC):
         self.outbox: Outbox = Outbox()
         self.calls: dict[int, OpenCall] = {}
         self._limits: LinkSettings | None = None
-        self._takes_small = False
         self._windows = SendWindows(1, 1)
         self._next_session = 0
         self._sends = 0
         #: Routes as they are written, of the messages that were sent last.
         self._routes: dict[tuple[int, int, str], bytes] = {}
-        #: The numbers of routes of small messages.
-        self._numbers: dict[tuple[int, int, str], int] = {}
 
     @abc.abstractmethod
     def _happened(self, event: LinkEvent) -> None:
@@ -74,7 +70,6 @@ class LinkSender(abc.ABC):
     def peer_opened(self, limits: LinkSettings) -> None:
         """Begin to send, within the limits that the peer told."""
         self._limits = limits
-        self._takes_small = limits.message_size >= SMALL
         self._windows = SendWindows(limits.window_messages, limits.window_bytes)
         self.outbox.lanes.limit(limits.slots, limits.slot_bytes)
 
@@ -189,64 +184,6 @@ class LinkSender(abc.ABC):
         head = SEND_HEAD.pack(_SEND_SIZE + names + size, SEND, high, low, names - _NAME_AT)
         self.outbox.send((source, target), head, route, payload, token)
 
-    def send_small(
-        self, source: int, target: int, command: str, arguments: tuple[Any, ...], trace: int, token: Any
-    ) -> bool:
-        """Send a one-way message in a bundle; False if it is not small, or may not be sent now."""
-        size = size_of(arguments)
-        outbox = self.outbox
-        if (
-            not size
-            or not self._takes_small
-            or self._limits is None
-            or trace > MOST_TRACE
-            or (outbox.lanes.by_pair and (source, target) in outbox.lanes.by_pair)
-            or not self._windows.charge(target, SMALL)
-        ):
-            return False
-        number = self._numbers.get((source, target, command))
-        if number is None:
-            number = self._number(source, target, command)
-        self._sends += 1
-        outbox.send_small(number, trace, arguments, size, token)
-        return True
-
-    def call_small(
-        self,
-        source: int,
-        target: int,
-        command: str,
-        arguments: tuple[Any, ...],
-        remaining: float,
-        trace: int,
-        token: Any,
-    ) -> int:
-        """Call a service of the peer in a bundle; as :meth:`call` otherwise.
-
-        Returns:
-            The session; 0 if it is not small, or may not be sent now.
-        """
-        size = size_of(arguments)
-        limits, outbox = self._limits, self.outbox
-        if (
-            not size
-            or not self._takes_small
-            or limits is None
-            or trace > MOST_TRACE
-            or (outbox.lanes.by_pair and (source, target) in outbox.lanes.by_pair)
-            or len(self.calls) >= limits.sessions
-            or not self._windows.charge(target, SMALL)
-        ):
-            return 0
-        number = self._numbers.get((source, target, command))
-        if number is None:
-            number = self._number(source, target, command)
-        self._next_session = session = self._next_session + 1
-        self.calls[session] = call = OpenCall(token, target, SMALL)
-        time = float(remaining) if remaining > 0 else 0.0
-        outbox.call_small(call, (CALL_ENTRY, number, trace, session, time, len(arguments)), arguments, size)
-        return session
-
     def can_send(self, target: int, size: int) -> bool:
         """Tell whether a message of ``size`` bytes has room; if not, ``CreditAvailable`` follows.
 
@@ -352,18 +289,9 @@ class LinkSender(abc.ABC):
         self.calls[session] = call = OpenCall(token, target, size)
         return call
 
-    def _number(self, source: int, target: int, command: str) -> int:
-        """Give a route a number, and tell it to the peer."""
-        _check_route(source, target, command)
-        if len(self._numbers) >= MOST_ROUTES:
-            self._numbers.clear()
-        self._numbers[source, target, command] = number = len(self._numbers)
-        self.outbox.bundle.define(number, source, target, command)
-        return number
-
     def _route(self, source: int, target: int, command: str) -> bytes:
         """Write a route, and remember it."""
-        name = _check_route(source, target, command)
+        name = check_route(source, target, command)
         if len(self._routes) >= MOST_ROUTES:
             self._routes.clear()
         self._routes[source, target, command] = route = ROUTE.pack(source, target) + name
@@ -387,7 +315,7 @@ class LinkSender(abc.ABC):
             self.outbox.control(WANT_HEAD.pack(WANT_HEAD.size - LENGTH_SIZE, WANT_CREDIT, target))
 
 
-def _check_route(source: int, target: int, command: str) -> bytes:
+def check_route(source: int, target: int, command: str) -> bytes:
     """Return the name of the command as it is written.
 
     Raises:

@@ -19,7 +19,7 @@ from collections import deque
 from itertools import islice
 from typing import Any, Final
 
-from trionet.wire.bundle import FULL, RETURN_ENTRY, Bundle
+from trionet.wire.bundle import FULL, RETURN_ENTRY, ROUTE_SIZE, SMALL, Bundle
 from trionet.wire.chunks import ANSWER, END, UNCOUNTED, Buffers, Lanes, Pair, QueuedMessage
 from trionet.wire.errors import ProtocolError
 from trionet.wire.link_frames import BUNDLE, CHUNK, bare
@@ -125,6 +125,11 @@ class Outbox:
         self._out += (head, route, payload)
         self.queued += len(head) + len(route) + size
         self._inflight.append(token)
+
+    def define(self, route: int, source: int, target: int, name: str) -> None:
+        """Say in the bundle what the number of a route means from now on."""
+        self.bundle.define(route, source, target, name)
+        self.queued += ROUTE_SIZE * SMALL
 
     def send_small(self, route: int, trace: int, arguments: tuple[Any, ...], size: int, token: Any) -> None:
         """Queue a send whose pair has nothing in a lane, for the bundle; ``token`` as in :meth:`push`."""
