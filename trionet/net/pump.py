@@ -5,9 +5,10 @@ Duty: bytes between a stream and a :class:`~trionet.wire.link.Link`, and what it
 Theory of operation.  One task reads: all frames of what arrived are handled before it reads again, and a
 handler never waits.  It reads as much at a time as it can handle in about half a millisecond, so that other
 tasks have their turn.  What took it very long, it pays back by a pause as long: a peer whose messages are
-costly to read takes no more than half of this node's time.  One task writes: it takes all that is queued and
-makes one ``send_all`` of it, so what is handed over while it writes is joined.  One task sleeps until the
-machine's next deadline.  The first of them that ends ends the link, and :meth:`Pump.run` returns the reason.
+costly to read takes no more than half of this node's time.  One task writes: it takes all that is queued,
+writes what the socket takes of it now and waits with the rest, so what is handed over while it waits is
+joined.  One task sleeps until the machine's next deadline.  The first of them that ends ends the link, and
+:meth:`Pump.run` returns the reason.
 
 A change of tasks can be saved while the writer does not write: the reader writes what came of the frames
 that it has handled, a caller whom nobody is about to join its call, and a sender what has become much, as far
@@ -282,22 +283,15 @@ class Pump:
         self._is_writing = False
         try:
             while True:
-                rest, self._rest = self._rest, b""
-                data = rest
-                if not data:
-                    self._gather()
-                    data = rest = self.link.data_to_send(trio.current_time())
-                    if (
-                        data and not self.link.outbox.lanes.by_pair
-                    ):  # of large messages, others have turns between
-                        rest = self._put(data)
-                if rest:
-                    self._is_writing = True
-                    await self._send(rest)
-                    self._is_writing = False
-                    self.bytes_sent += len(rest)
-                if data:
-                    self._drained()
+                if self._rest:
+                    await self._send_rest()
+                    continue
+                self._gather()
+                data = self.link.data_to_send(trio.current_time())
+                if data:  # of large messages others have a turn after each flush
+                    self._rest = data if self.link.outbox.lanes.by_pair else self._put(data)
+                    if not self._rest:
+                        self._drained()
                 elif self._finishing is not None:
                     if self._awaits_acknowledgement():
                         await self._until_read()
@@ -318,8 +312,10 @@ class Pump:
         with trio.move_on_after(FLUSH_TIME):
             await self._over.wait()
 
-    async def _send(self, data: bytes) -> None:
-        """Write; a peer that reads nothing for the heartbeat timeout costs its own link."""
+    async def _send_rest(self) -> None:
+        """Write what waits; a peer that reads nothing for the heartbeat timeout costs its own link."""
+        data, self._rest = self._rest, b""
+        self._is_writing = True
         for start in range(0, len(data), WRITE_SIZE):
             piece = data if len(data) <= WRITE_SIZE else memoryview(data)[start : start + WRITE_SIZE]
             with trio.move_on_after(self._patience) as scope:
@@ -327,6 +323,9 @@ class Pump:
             if scope.cancelled_caught:
                 self.end(f"the peer read nothing for {self._patience:g} seconds")
                 await trio.lowlevel.checkpoint()
+        self._is_writing = False
+        self.bytes_sent += len(data)
+        self._drained()
 
     async def _park(self) -> None:
         def abort(_: object) -> trio.lowlevel.Abort:

@@ -21,7 +21,7 @@ from __future__ import annotations
 from types import NoneType
 from typing import Any, Final
 
-from trionet.wire.plain import AtomCodec
+from trionet.wire.plain import LEAST_INT, MOST_INT, AtomCodec
 
 # What an entry is; the values are on the wire and never change their meaning.
 ROUTE_ENTRY: Final = 0
@@ -43,8 +43,6 @@ ROUTE_SIZE: Final = 2
 #: Bytes of an entry apart from its arguments, and of a number or the head of a text, at most.
 _ENTRY: Final = 32
 _ITEM: Final = 9
-_LEAST: Final = -(1 << 64)
-_MOST: Final = (1 << 64) - 1
 #: Where the count stands in an entry of sends.
 _COUNT_AT: Final = 4
 _FIXED: Final = frozenset({bool, float, NoneType})
@@ -58,7 +56,7 @@ def size_of(arguments: tuple[Any, ...]) -> int:
     for item in arguments:
         kind = type(item)
         if kind is int:
-            if not _LEAST <= item <= _MOST:
+            if not LEAST_INT <= item <= MOST_INT:
                 return 0
             size += _ITEM
         elif kind is bytes:

@@ -52,6 +52,7 @@ _NO_NAMES: Final = b"\xa0"
 #: Heads of an array, and of bytes, whose length follows in four bytes.
 _ARRAY: Final = b"\x9a"
 _BYTES: Final = b"\x5a"
+_HEAD_SIZE: Final = 5
 #: Bytes from which on they are put behind their head here, which copies them once and not twice.
 _LONG: Final = 4 * 1024
 
@@ -118,8 +119,8 @@ class Codec:
         Raises:
             BadMessage: if there is anything in it that is no value, or it is too deep or too large.
         """
-        if type(value) is bytes and _LONG <= len(value) < self.max_bytes - _LONG:
-            return b"".join((_BYTES, len(value).to_bytes(4), value))
+        if type(value) is bytes and _LONG <= len(value) <= self.max_bytes - _HEAD_SIZE:
+            return _head_of(value) + value
         try:
             plain = value if type(value) in ATOMS else self._lower.item(value, self._depth)
             body = self._encoder.encode_to_bytes(plain)
@@ -142,7 +143,7 @@ class Codec:
         if kwargs or len(args) > _FEW or not ATOMS.issuperset(map(type, args)):
             return self.encode([list(args), kwargs])
         if len(args) == 1 and type(args[0]) is bytes and _LONG <= len(args[0]) <= self.max_bytes:
-            body = b"".join((_HEADS[1], _BYTES, len(args[0]).to_bytes(4), args[0], _NO_NAMES))
+            body = b"".join((_HEADS[1], _head_of(args[0]), args[0], _NO_NAMES))
         else:
             body = b"".join((_HEADS[len(args)], *map(self._encoder.encode_to_bytes, args), _NO_NAMES))
         return body if len(body) <= self.max_bytes else self.encode([list(args), kwargs])
@@ -239,3 +240,8 @@ class Codec:
         if self._deep is None:
             self._deep = NativeReader(self._revive.tags(), _LEVELS * self._depth + _SCALAR_LEVELS)
         return self._deep
+
+
+def _head_of(data: bytes) -> bytes:
+    """The head of long bytes."""
+    return _BYTES + len(data).to_bytes(4)

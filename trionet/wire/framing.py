@@ -96,10 +96,7 @@ class FrameBuffer:
                 return size
             position = end
             if self._needed == LENGTH_SIZE:
-                (length,) = LENGTH.unpack(self._partial)
-                if not 0 < length <= self._limit:
-                    raise ProtocolError(f"a frame of {length} bytes, expected 1 to {self._limit}")
-                self._needed = LENGTH_SIZE + length + self._trailer
+                self._needed = LENGTH_SIZE + self._length() + self._trailer
             else:
                 whole, self._partial, self._needed = bytes(self._partial), bytearray(), LENGTH_SIZE
                 consume(whole, [(LENGTH_SIZE, len(whole))])
@@ -117,15 +114,23 @@ class FrameBuffer:
         """
         if len(self._partial) < LENGTH_SIZE:
             return None
-        (length,) = LENGTH.unpack_from(self._partial)
-        if not 0 < length <= self._limit:
-            raise ProtocolError(f"a frame of {length} bytes, expected 1 to {self._limit}")
-        end = LENGTH_SIZE + length
+        end = LENGTH_SIZE + self._length()
         if len(self._partial) < end:
             return None
         frame = bytes(self._partial[LENGTH_SIZE:end])
         del self._partial[:end]
         return frame
+
+    def _length(self) -> int:
+        """The length with which the bytes that are kept begin.
+
+        Raises:
+            ProtocolError: if it is zero or above the limit.
+        """
+        (length,) = LENGTH.unpack_from(self._partial)
+        if not 0 < length <= self._limit:
+            raise ProtocolError(f"a frame of {length} bytes, expected 1 to {self._limit}")
+        return int(length)
 
     def rest(self) -> bytes:
         """Remove and return all bytes that are held."""

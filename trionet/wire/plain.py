@@ -18,8 +18,9 @@ from trionet.wire.survey import may_hold, survey
 #: Bytes of a control frame for each container, and for each item, that it may have at most.
 _PLAIN_PART: Final = 16
 _PLAIN_ITEM: Final = 4
-_LEAST: Final = -(1 << 64)
-_MOST: Final = (1 << 64) - 1
+#: The least and the largest integer that need no tag.
+LEAST_INT: Final = -(1 << 64)
+MOST_INT: Final = (1 << 64) - 1
 _CONTAINERS: Final = frozenset({list, dict})
 _PLAIN: Final = ATOMS | _CONTAINERS
 
@@ -67,7 +68,7 @@ def _plain(items: Collection[Any], depth: int) -> None:
     if not kinds <= _PLAIN:
         names = ", ".join(sorted(kind.__name__ for kind in kinds - _PLAIN))
         raise BadMessage(f"{names} in a control frame")
-    if int in kinds and any(type(each) is int and not _LEAST <= each <= _MOST for each in items):
+    if int in kinds and any(type(each) is int and not LEAST_INT <= each <= MOST_INT for each in items):
         raise BadMessage("int of more than 64 bits in a control frame")
     if kinds.isdisjoint(_CONTAINERS):
         return
