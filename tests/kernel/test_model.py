@@ -32,7 +32,7 @@ from trionet import (
     spec,
 )
 from trionet.kernel.actor import Life
-from trionet.kernel.outcomes import split_cancelled
+from trionet.kernel.exceptions import split_cancelled
 from trionet.kernel.seams import simulated
 
 #: A step of a handler: its kind and what it needs.  Times are eighths of a second, which floats hold exactly.

@@ -1,36 +1,36 @@
-"""The running side of a service: its task, its inbox, its handlers, its life and its death (C7, C8, C9).
+"""The running side of a service: who it is, what it holds, how it is ended, who is told of that (C8, C9).
 
-Duty: hold the state of one running service and lead it through its life.  What user code sees of it is
-:class:`trionet.kernel.service.Service`.
+Duty: hold the state of one running service, and end it.  What it does of its own accord is in
+:mod:`trionet.kernel.life`; its tasks are in :mod:`trionet.kernel.pool`, what becomes of its handlers in
+:mod:`trionet.kernel.outcomes`.  What user code sees of it is :class:`trionet.kernel.service.Service`.
 
 The stations of a life: starting (``setup`` runs), running, stopping (running handlers may end, then
 ``teardown``), dead.  Death is complete and in the order of C8: :meth:`Actor.close` withdraws the names and
 fails what is queued; then handlers, helper tasks and children end; then ``teardown``; then
-:meth:`Actor._conclude` tells everybody who waits.
+:meth:`Actor.conclude` tells everybody who waits.
 """
 
 from __future__ import annotations
 
 import enum
 import logging
-from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any
 
 import trio
 
-from trionet.errors import InternalError, NameTaken, ServiceExited, StartFailed, text_of
+from trionet.errors import NameTaken, ServiceExited, StartFailed
 from trionet.handle import Handle
 from trionet.kernel.context import current_actor
 from trionet.kernel.dispatch import Worker
+from trionet.kernel.exceptions import named_text
 from trionet.kernel.inbox import Inbox
-from trionet.kernel.lending import MOST_NESTED
-from trionet.kernel.outcomes import HandlerEnds, split_cancelled
+from trionet.kernel.pool import Pool
 from trionet.kernel.request import Cut
 from trionet.kernel.watch import Exit, Watchers
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator
+    from collections.abc import Callable
     from contextvars import Context
 
     from trionet.kernel.declaration import Declaration
@@ -50,7 +50,7 @@ class Life(enum.Enum):
     DEAD = "dead"
 
 
-class Actor(HandlerEnds):
+class Actor(Pool):
     """One running service.
 
     Attributes:
@@ -63,34 +63,29 @@ class Actor(HandlerEnds):
         children: what it started itself, oldest first.
         keeper: what starts it again after its end, if anything does.
         exclusive: whether its names must never have two owners, not even while one starts or stops.
+        killed: whether it ends without grace time and without ``teardown``.
+        scope: what cancels all that it does at present; None while there is nothing, or children end.
     """
 
     __slots__ = (
         "_ended",
-        "_guard",
-        "_killed",
         "_on_started",
-        "_scope",
         "accepting",
         "call_deadline",
         "children",
-        "context",
         "deferred",
-        "direct",
         "error",
         "exclusive",
         "exit",
         "handlers",
         "has_started",
-        "inbox",
         "instance",
         "keeper",
-        "leading",
+        "killed",
         "life",
         "names",
-        "nursery",
         "parent",
-        "resting",
+        "scope",
         "spec",
         "stop_deadline",
         "watchers",
@@ -130,8 +125,8 @@ class Actor(HandlerEnds):
         self.messages = 0
         self.cpu_time: float = 0.0
         self._guard: trio.lowlevel.Task | None = None
-        self._killed = False
-        self._scope: trio.CancelScope | None = None
+        self.killed = False
+        self.scope: trio.CancelScope | None = None
         self._ended: trio.Event | None = None
         self._on_started: Callable[[BaseException | None], None] | None = None
         self.context: Context = node.context.copy()
@@ -157,100 +152,6 @@ class Actor(HandlerEnds):
         name = f" {self.names[0]}" if self.names else ""
         return f"{self.handle}{name} ({self.spec.cls.__name__})"
 
-    # its life
-
-    async def run(self) -> None:
-        """Live from ``setup`` to the end; the body of the service's task.
-
-        Raises:
-            trio.Cancelled: when the node is torn down around it.
-        """
-        error: BaseException | None = None
-        current_actor.set(self)
-        try:
-            await self._live()
-            await self._end_children()
-            await self._tear_down()
-        except BaseException as failure:
-            cancelled, rest = split_cancelled(failure)
-            if rest is None:
-                self._killed = True
-                raise
-            error = only_one(rest)
-            if not cancelled:
-                await self._end_children()
-            if isinstance(error, InternalError | KeyboardInterrupt):
-                raise
-        finally:
-            self._conclude(error)
-
-    async def _live(self) -> None:
-        async with trio.open_nursery() as nursery:
-            self.nursery = nursery
-            self._scope = nursery.cancel_scope
-            if self._killed:
-                nursery.cancel_scope.cancel()
-            try:
-                await self._set_up()
-                worker = Worker(self, permanent=True)
-                if not self.inbox.size:  # what never gets a message has no use for more
-                    self.leading = False
-                    await worker.rest()
-                await _work(worker)
-            finally:
-                self.close()
-        self.nursery = self._scope = None
-
-    async def _set_up(self) -> None:
-        cls = self.spec.cls
-        if self.exclusive:
-            await self.node.announce(self, before_setup=True)
-        self.instance = instance = object.__new__(cls)
-        instance._trionet_actor = self
-        instance.__init__(*self.spec.args, **self.spec.kwargs)
-        if cls.has_setup():
-            with trio.CancelScope(deadline=trio.current_time() + self.node.config.start_deadline) as scope:
-                await instance.setup()
-            if scope.cancelled_caught:
-                limit = self.node.config.start_deadline
-                raise TimeoutError(f"setup was still running after {limit:g} seconds")
-        await self._end_if_ending()
-        await self.node.announce(self, before_setup=False)
-        await self._end_if_ending()
-        self.life = Life.RUNNING
-        self.has_started = True
-        self.direct = self.node.config.direct_calls
-        self._tell_starter(None)
-
-    async def _end_if_ending(self) -> None:
-        """Be a cancellation point for a service that was killed, or failed, while its setup went on."""
-        if not self.accepting:
-            await trio.lowlevel.checkpoint()
-
-    async def _end_children(self) -> None:
-        """End the children, youngest first, each before its elder."""
-        self.nursery = self._scope = None
-        while self.children:
-            child = next(reversed(self.children.values()))
-            self._end_child(child)
-            await child.wait_ended()
-
-    def _end_child(self, child: Actor | Keeper) -> None:
-        if self._killed:
-            child.kill()
-        else:
-            grace_ends = trio.current_time() + self.node.config.stop_grace
-            child.request_stop(min(self.stop_deadline, grace_ends))
-
-    async def _tear_down(self) -> None:
-        if self._killed or not self.spec.cls.has_teardown():
-            return
-        assert self.instance is not None
-        with trio.CancelScope(deadline=self.stop_deadline) as self._scope:
-            await self.instance.teardown()
-        if self._scope.cancelled_caught and not self._killed:
-            self.node.note_cut_off(f"teardown of {self.describe()}")
-
     # its end
 
     def request_stop(self, deadline: float) -> None:
@@ -275,8 +176,8 @@ class Actor(HandlerEnds):
     def wind_up(self) -> None:
         """Stopping: give running handlers until the deadline; without any, end at once."""
         if self.nursery is None:
-            if self._scope is not None:  # teardown runs
-                self._scope.deadline = self.stop_deadline
+            if self.scope is not None:  # teardown runs
+                self.scope.deadline = self.stop_deadline
             for child in reversed(tuple((self.children or {}).values())):
                 child.request_stop(self.stop_deadline)
         elif self.handlers:
@@ -290,10 +191,10 @@ class Actor(HandlerEnds):
         """End at once: no grace time, no teardown."""
         if self.life is Life.DEAD:
             return
-        self._killed = True
+        self.killed = True
         self.close()
-        if self._scope is not None:
-            self._scope.cancel()
+        if self.scope is not None:
+            self.scope.cancel()
         for child in reversed(tuple((self.children or {}).values())):
             child.kill()
 
@@ -310,15 +211,15 @@ class Actor(HandlerEnds):
             text = f"{self.describe()} ended before it handled the message"
             request.undeliverable(ServiceExited(text, executed=False))
 
-    def _conclude(self, error: BaseException | None) -> None:
+    def conclude(self, error: BaseException | None) -> None:
         """The last steps of death: everybody who waits is told, the handle is given back."""
         self.close()
         if self.exclusive and (self.keeper is None or not self.keeper.keeps):
             self.node.free_kept_names(self)
         self.life = Life.DEAD
-        self.nursery = self._scope = None
+        self.nursery = self.scope = None
         self.error = error
-        self.exit = Exit(self.handle, self._reason(error), None if error is None else _text(error))
+        self.exit = Exit(self.handle, self._reason(error), None if error is None else named_text(error))
         for request in list(self.deferred or ()):
             text = f"{self.describe()} ended with a deferred reply open"
             request.fail(ServiceExited(text, executed=True))
@@ -333,21 +234,21 @@ class Actor(HandlerEnds):
         if self._ended is not None:
             self._ended.set()
         if self._on_started is not None:
-            self._tell_starter(self._start_error(error))
+            self.tell_starter(self._start_error(error))
         elif error is not None and self.keeper is None:
             self.node.escalate(self, error)
 
     def _reason(self, error: BaseException | None) -> Any:
         if error is not None:
             return "failed"
-        return "killed" if self._killed else "stopped"
+        return "killed" if self.killed else "stopped"
 
     def _start_error(self, error: BaseException | None) -> BaseException:
         if isinstance(error, NameTaken):
             return error
         if error is None:
             return StartFailed(f"{self.describe()} ended during its start")
-        failure = StartFailed(f"{self.describe()} did not start: {_text(error)}")
+        failure = StartFailed(f"{self.describe()} did not start: {named_text(error)}")
         failure.__cause__ = error
         return failure
 
@@ -357,7 +258,8 @@ class Actor(HandlerEnds):
         """Tell the starter once: None when it runs, or why it does not."""
         self._on_started = tell
 
-    def _tell_starter(self, error: BaseException | None) -> None:
+    def tell_starter(self, error: BaseException | None) -> None:
+        """Tell the starter now, if it was not told yet."""
         tell, self._on_started = self._on_started, None
         if tell is not None:
             tell(error)
@@ -393,96 +295,3 @@ class Actor(HandlerEnds):
         idle = {self._guard, *(worker.task for worker in self.resting)}
         tasks = self.nursery is not None and not self.nursery.child_tasks <= idle
         return bool(self.handlers or self.children or tasks or self.spec.cls.has_teardown())
-
-    # its tasks
-
-    def count_tasks(self) -> int:
-        """How many tasks it has besides its own."""
-        return 0 if self.nursery is None else len(self.nursery.child_tasks) - (self._guard is not None)
-
-    def begin(self, function: Callable[..., Awaitable[object]], *args: object) -> None:
-        """Run something in a task of the service; what it raises ends the service."""
-        assert self.nursery is not None
-        start = partial(self.nursery.start_soon, _run, self, function, *args, name=function)
-        self.context.copy().run(start)
-
-    def for_helpers(self, nursery: trio.Nursery) -> trio.Nursery:
-        """The nursery, for tasks that the service starts itself.
-
-        From the first of them on a guard sees to it that the service closes at once when one of them fails:
-        its own task, and all others of the pool, may be in handlers that shield themselves.
-        """
-        if self.node.current is not None:
-            self.node.current.settle()
-        if self._guard is None:
-            others = nursery.child_tasks
-            self.begin(trio.sleep_forever)
-            (self._guard,) = nursery.child_tasks - others
-        return nursery
-
-    def may_begin(self, command: Declaration) -> bool:
-        """Tell whether a handler may begin in place: it would be the next anyway (C2, C7)."""
-        return (
-            self.direct
-            and command.in_place
-            and not self.inbox.size
-            and len(self.handlers) < self.concurrency
-            and (not command.is_async or self._has_one_to_lend())
-        )
-
-    def _has_one_to_lend(self) -> bool:
-        """Tell whether a task of the pool can be lent for the first step of a coroutine."""
-        resting = self.resting
-        return bool(resting) and resting[-1].scope is not None and self.node.nested < MOST_NESTED
-
-    def summon(self) -> None:
-        """See to it that somebody leads, if there is a message and a slot for it."""
-        if self.leading or not self.inbox.size or len(self.handlers) >= self.concurrency:
-            return
-        if self.resting:
-            self.leading = True
-            trio.lowlevel.reschedule(self.resting.pop().task)
-        elif self.nursery is not None and self.accepting:
-            self.leading = True
-            self.context.copy().run(partial(self.nursery.start_soon, work, self))
-
-
-async def work(actor: Actor) -> None:
-    """One more task of the pool."""
-    await _work(Worker(actor))
-
-
-async def _work(worker: Worker) -> None:
-    """A task of the pool; handlers' exceptions never get here, so what does is a bug of trionet."""
-    try:
-        await worker.run()
-    except Exception as error:
-        raise InternalError(f"the dispatcher of {worker.actor.describe()} broke") from error
-
-
-async def _run(actor: Actor, function: Callable[..., Awaitable[object]], *args: object) -> None:
-    """A task of a service outside its pool; when it ends by an exception, so does the service."""
-    try:
-        await function(*args)
-    except BaseException:
-        actor.close()
-        raise
-
-
-def _text(error: BaseException) -> str:
-    text = text_of(error)
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def _leaves(error: BaseException) -> Generator[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        for each in error.exceptions:
-            yield from _leaves(each)
-    else:
-        yield error
-
-
-def only_one(error: BaseException) -> BaseException:
-    """The one exception within nested groups, or the group where there are several."""
-    leaves = list(_leaves(error))
-    return leaves[0] if len(leaves) == 1 else error

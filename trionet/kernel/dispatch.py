@@ -7,7 +7,7 @@ step of a handler's coroutine runs in the task that took the message.  Most hand
 the task takes the next message.  Only when a handler blocks does its task give up the lead and stay with
 that handler until it has ended; so the handler lives in one task, and cancel scopes and nurseries nest as
 they should.  Somebody else leads meanwhile, but only when a message is there and a slot is free:
-:meth:`trionet.kernel.actor.Actor.summon` wakes a task that rests, or starts one.  When there is no message,
+:meth:`trionet.kernel.pool.Pool.summon` wakes a task that rests, or starts one.  When there is no message,
 or no slot, nobody leads and all tasks of the pool rest; at the limit of concurrency the inbox fills.
 
 A call or a send to a service that has nothing else to do needs no change of tasks either: a task that rests
@@ -34,7 +34,7 @@ from trionet.kernel.request import Cut, Request
 from trionet.kernel.trio_inside import parking
 
 if TYPE_CHECKING:
-    from trionet.kernel.actor import Actor
+    from trionet.kernel.pool import Pool
 
 #: Messages that a task handles before it lets other tasks run.
 FAIR_MESSAGES: Final = 100
@@ -60,8 +60,8 @@ class Worker:
 
     __slots__ = ("_parking", "actor", "errand", "is_over", "permanent", "scope", "task")
 
-    def __init__(self, actor: Actor, *, permanent: bool = False) -> None:
-        self.actor: Actor = actor
+    def __init__(self, actor: Pool, *, permanent: bool = False) -> None:
+        self.actor: Pool = actor
         self.permanent: bool = permanent
         self.task: trio.lowlevel.Task = trio.lowlevel.current_task()
         self.scope: trio.CancelScope | None = None

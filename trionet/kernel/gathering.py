@@ -22,7 +22,7 @@ import trio
 from trionet.errors import DeadlineExceeded, Deadlock
 from trionet.kernel.context import handling
 from trionet.kernel.deadlock import find_circle
-from trionet.kernel.outcomes import split_cancelled
+from trionet.kernel.exceptions import split_cancelled
 from trionet.kernel.request import Request
 from trionet.kernel.together import Branch, Together, waiter_for
 

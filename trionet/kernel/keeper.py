@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from trionet.kernel.life import live
 from trionet.kernel.supervise import Restart, RestartHistory
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Keeper:
         """Run the service and its successors; the body of the task."""
         try:
             while True:
-                await self.actor.run()
+                await live(self.actor)
                 delay = self._next_delay()
                 if delay is None or not await self._rest(delay):
                     return

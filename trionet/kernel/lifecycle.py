@@ -19,6 +19,7 @@ from trionet.handle import MAX_LOCAL, Handle, check_name
 from trionet.kernel.actor import Actor, Life
 from trionet.kernel.context import current_actor
 from trionet.kernel.keeper import Keeper
+from trionet.kernel.life import live
 from trionet.kernel.naming import Naming
 from trionet.kernel.network import Network
 from trionet.kernel.reference import make_reference, target_of
@@ -149,7 +150,7 @@ class Lifecycle(Naming):
         owner = self._roots if parent is None else parent.adopted()
         owner[actor.handle] = keeper or actor
         self.actors[actor.handle.local] = actor
-        run = actor.run if keeper is None else keeper.run
+        run = partial(live, actor) if keeper is None else keeper.run
         self.context.copy().run(partial(self.nursery.start_soon, run, name=str(spec)))
         await _Start(actor).wait()
         reference: S = make_reference(self, actor.handle, spec.cls)

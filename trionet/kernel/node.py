@@ -15,12 +15,12 @@ import trio
 
 from trionet.config import NodeConfig
 from trionet.handle import Handle, check_name
-from trionet.kernel.actor import Actor, only_one
+from trionet.kernel.actor import Actor
 from trionet.kernel.command import Command, command_name
+from trionet.kernel.exceptions import only_one, split_cancelled
 from trionet.kernel.measuring import Measuring
 from trionet.kernel.monitor import Monitor
 from trionet.kernel.network import Cluster, Network
-from trionet.kernel.outcomes import split_cancelled
 from trionet.kernel.reference import make_reference, target_of
 from trionet.kernel.seams import Seams
 from trionet.kernel.service import Service

@@ -24,8 +24,8 @@ import trio
 
 from trionet.errors import printable, text_of
 from trionet.kernel.context import handling
+from trionet.kernel.exceptions import split_cancelled
 from trionet.kernel.inbox import Inbox
-from trionet.kernel.outcomes import split_cancelled
 from trionet.kernel.profile import CommandStatistics, Figures
 from trionet.kernel.spans import Span, Spans
 from trionet.kernel.traces import LARGEST_ID, SPAN_BITS, id_of

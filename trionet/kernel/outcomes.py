@@ -19,6 +19,7 @@ from trionet.errors import (
     printable,
     text_of,
 )
+from trionet.kernel.exceptions import split_cancelled
 from trionet.kernel.request import DONE, QUEUED, RUNNING, Cut, Request
 from trionet.message import NO_CHECKS, is_plain, snapshot, value_class
 
@@ -124,16 +125,6 @@ class HandlerEnds:
         request.worker = request.context = request.coroutine = None
         if not self.handlers and self.stop_deadline < float("inf"):
             self.wind_up()
-
-
-def split_cancelled(error: BaseException) -> tuple[bool, BaseException | None]:
-    """Tell whether cancellation is part of an exception, and what else there is."""
-    if isinstance(error, trio.Cancelled):
-        return True, None
-    if isinstance(error, BaseExceptionGroup):
-        cancelled, rest = error.split(trio.Cancelled)
-        return (False, error) if cancelled is None else (True, rest)
-    return False, error
 
 
 def portable(error: BaseException, node: Node) -> Exception:

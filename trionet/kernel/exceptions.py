@@ -1,0 +1,42 @@
+"""What is in an exception: cancellation, groups within groups, a line of text.
+
+Duty: take exceptions apart for those who decide what becomes of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import trio
+
+from trionet.errors import text_of
+
+
+def split_cancelled(error: BaseException) -> tuple[bool, BaseException | None]:
+    """Tell whether cancellation is part of an exception, and what else there is."""
+    if isinstance(error, trio.Cancelled):
+        return True, None
+    if isinstance(error, BaseExceptionGroup):
+        cancelled, rest = error.split(trio.Cancelled)
+        return (False, error) if cancelled is None else (True, rest)
+    return False, error
+
+
+def only_one(error: BaseException) -> BaseException:
+    """The one exception within nested groups, or the group where there are several."""
+    leaves = list(_leaves(error))
+    return leaves[0] if len(leaves) == 1 else error
+
+
+def _leaves(error: BaseException) -> Generator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield from _leaves(each)
+    else:
+        yield error
+
+
+def named_text(error: BaseException) -> str:
+    """The name of its class, and its text if it has one."""
+    text = text_of(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
