@@ -83,8 +83,11 @@ def check_name(name: str) -> str:
     """Return ``name`` if it can be registered: ``.local`` on its node, ``global`` in the cluster.
 
     Raises:
+        TypeError: if it is no text.
         ValueError: if it is empty, too long, or holds white space, a colon or an at sign.
     """
+    if not isinstance(name, str):
+        raise TypeError(f"{name!r} is no name: expected text, '.name' or 'name'")
     if _NAME_TEXT.fullmatch(name) is None:
         raise ValueError(
             f"{name!r} is no name: expected '.name' (this node) or 'name' (the whole cluster), "

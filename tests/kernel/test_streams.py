@@ -87,7 +87,7 @@ async def _private() -> AsyncIterator[int]:
     yield 1
 
 
-def plain() -> AsyncIterator[int]:
+def plain(self: object) -> AsyncIterator[int]:
     return items()
 
 

@@ -84,7 +84,7 @@ class BoundCommand(Generic[P, R_co]):
         text = await greeter.greet("Trio")
     """
 
-    __slots__ = ("_command", "_messenger", "_options", "_target")
+    __slots__ = ("_command", "_label", "_messenger", "_options", "_target")
 
     def __init__(
         self,
@@ -97,6 +97,7 @@ class BoundCommand(Generic[P, R_co]):
         self._target = target
         self._command = command
         self._options = options
+        self._label = command_label(command)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:
         """Call the command; the result must be awaited.
@@ -113,7 +114,10 @@ class BoundCommand(Generic[P, R_co]):
                 handler started.
             Exception: a declared exception class (see :func:`trionet.value`) that the handler raised.
         """
-        return self._messenger.call_command(self._target, self._command, args, kwargs, self._options)
+        call: Any = self._messenger.call_command(self._target, self._command, args, kwargs, self._options)
+        call.__qualname__ = self._label  # Python's warning of a call that is not awaited shows it
+        named: Coroutine[Any, Any, R_co] = call
+        return named
 
     def send(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, None]:
         """Send the command one-way; must be awaited.
@@ -128,7 +132,10 @@ class BoundCommand(Generic[P, R_co]):
             ServiceBusy: if there is no room and the service chose ``overflow="reject"``.
             Deadlock: if waiting for room would close a circle of services that wait on each other.
         """
-        return self._messenger.send_command(self._target, self._command, args, kwargs)
+        sending: Any = self._messenger.send_command(self._target, self._command, args, kwargs)
+        sending.__qualname__ = f"{self._label}.send"
+        named: Coroutine[Any, Any, None] = sending
+        return named
 
     def send_nowait(self, *args: P.args, **kwargs: P.kwargs) -> None:
         """Send the command one-way, if there is room in the inbox right now.
@@ -146,7 +153,7 @@ class BoundCommand(Generic[P, R_co]):
             deadline: seconds that each call may take.
 
         Raises:
-            ValueError: if the deadline is negative, or no number.
+            ValueError: if the deadline is negative, or not a number (NaN).
         """
         if deadline is not None and not deadline >= 0:
             raise ValueError(f"a deadline is 0 seconds or more, not {deadline}")
@@ -217,6 +224,11 @@ def command_name(command: str | Command[Any, Any]) -> str:
     if isinstance(command, Command):
         return command.name
     raise TypeError(f"{command!r} is no command: expected its name, or its declaration as Greeter.greet")
+
+
+def command_label(command: str | Command[Any, Any]) -> str:
+    """A command as its coroutines are named."""
+    return command.label if isinstance(command, Command) else str(command)
 
 
 class _Declare(Protocol):

@@ -15,6 +15,7 @@ class Declaration:
 
     Attributes:
         name: the name that messages carry.
+        label: class and name, as in "Greeter.greet"; a call that is never awaited is warned of by it.
         function: what the dispatcher calls with the instance and the arguments.
         shielded: whether the handler runs on when its caller goes away.
         deadline: default deadline in seconds, or None for the node's.
@@ -30,6 +31,7 @@ class Declaration:
     endless: bool = False
     in_place: bool = False
     name: str
+    label: str
     function: Callable[..., Any]
     shielded: bool
     deadline: float | None
@@ -40,18 +42,22 @@ class Declaration:
         """Check the method, and take over what it says of itself.
 
         Raises:
-            TypeError: if it is no plain function, or private by its name.
+            TypeError: if it is no plain function with a first parameter, or private by its name.
             ValueError: if the deadline is not above 0.
         """
         if not inspect.isfunction(function):
             raise TypeError(f"{self.kind} is for functions that are methods of a service, not {function!r}")
         if function.__name__.startswith("_"):
             raise TypeError(f"{function.__qualname__} is private by its name; {self.kind} is for public ones")
-        if deadline is not None and not deadline > 0:
-            raise ValueError(f"the deadline of {function.__qualname__} must be above 0 seconds")
+        code = function.__code__
+        if not code.co_argcount and not code.co_flags & inspect.CO_VARARGS:
+            raise TypeError(f"{function.__qualname__} has no `self`; {self.kind} is for methods of a service")
+        if deadline is not None:
+            check_seconds(f"deadline of {function.__qualname__}", deadline)
         self.__doc__ = function.__doc__
         self.__wrapped__ = function
         self.name = function.__name__
+        self.label = function.__qualname__.rpartition("<locals>.")[2]
         self.deadline = deadline
         self.abstract = getattr(function, "__isabstractmethod__", False)
 
@@ -62,6 +68,20 @@ class Declaration:
         """The signature as a caller sees it, for error texts."""
         parameters = list(inspect.signature(self.__wrapped__).parameters.values())[1:]
         return f"{self.name}{inspect.Signature([_unquoted(each) for each in parameters])}"
+
+
+def check_seconds(what: str, seconds: object) -> None:
+    """See that a default deadline is a number of seconds.
+
+    Raises:
+        TypeError: if it is no number.
+        ValueError: if it is not above 0.
+    """
+    text = f"{what}: found {seconds!r}, expected seconds, above 0"
+    if not isinstance(seconds, int | float) or isinstance(seconds, bool):
+        raise TypeError(text)
+    if not seconds > 0:
+        raise ValueError(text)
 
 
 class _Bare(str):

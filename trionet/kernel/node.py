@@ -7,6 +7,7 @@ Duty: the public surface of a node; its parts are messages (:mod:`trionet.kernel
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, ParamSpec, TypeVar, overload
@@ -16,7 +17,7 @@ import trio
 from trionet.config import NodeConfig
 from trionet.handle import Handle, check_name
 from trionet.kernel.actor import Actor
-from trionet.kernel.command import Command, command_name
+from trionet.kernel.command import Command, command_label, command_name
 from trionet.kernel.exceptions import only_one, split_cancelled
 from trionet.kernel.measuring import Measuring
 from trionet.kernel.monitor import Monitor
@@ -120,7 +121,10 @@ class Node(Measuring):
 
         Cancellation, Returns, Raises: as :meth:`trionet.BoundCommand.__call__`.
         """
-        return self.call_command(target_of(target), command, args, kwargs)
+        call: Any = self.call_command(target_of(target), command, args, kwargs)
+        call.__qualname__ = command_label(command)  # as for a bound command
+        named: Coroutine[Any, Any, Any] = call
+        return named
 
     @overload
     def send(
@@ -135,7 +139,10 @@ class Node(Measuring):
 
         Cancellation, Raises: as :meth:`trionet.BoundCommand.send`.
         """
-        return self.send_command(target_of(target), command, args, kwargs)
+        sending: Any = self.send_command(target_of(target), command, args, kwargs)
+        sending.__qualname__ = f"{command_label(command)}.send"
+        named: Coroutine[Any, Any, None] = sending
+        return named
 
     @overload
     def send_nowait(
@@ -254,6 +261,17 @@ class Node(Measuring):
     def shutdown(self) -> None:
         """Ask the node to stop in order: :meth:`serve_forever` returns."""
         self._shutdown.set()
+
+
+def _name_parts_as(cls: type) -> None:
+    """Let Python's own texts say ``Node.start``, whichever part of a node the method is in."""
+    for part in cls.__mro__[1:-1]:
+        for name, each in vars(part).items():
+            if inspect.isfunction(each) and not name.startswith("_"):
+                each.__qualname__ = f"{cls.__qualname__}.{name}"
+
+
+_name_parts_as(Node)
 
 
 @asynccontextmanager

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import Any, Final, Protocol, cast
 
+from trionet.errors import did_you_mean
 from trionet.handle import Handle
 from trionet.kernel.command import BoundCommand, Command
 from trionet.kernel.command import Messenger as CommandMessenger
 from trionet.kernel.declaration import Declaration
-from trionet.kernel.service import SERVICE_CLASSES
+from trionet.kernel.service import SERVICE_CLASSES, Service
 from trionet.kernel.stream import Stream, StreamOptions
 from trionet.kernel.stream_reader import StreamCall
 from trionet.kernel.untyped import UntypedMethod
@@ -77,10 +78,16 @@ class Reference:
             raise AttributeError(f"{self!r} has no attribute {name!r}")
         if interface is None:
             return UntypedMethod(self, name)
-        known = ", ".join(sorted(getattr(interface, "__trionet_commands__", ())))
+        known = sorted(getattr(interface, "__trionet_commands__", ()))
+        is_method = callable(getattr(interface, name, None)) and not hasattr(Service, name)
+        why = (
+            "it is a method without @command"
+            if is_method
+            else "a reference gives access to commands only, not to the state of the service"
+        )
         raise AttributeError(
-            f"{name!r} is no command of {interface.__qualname__} (commands: {known}); "
-            "a reference gives access to commands only, not to the state of the service"
+            f"{name!r} is no command of {interface.__qualname__} (commands: {', '.join(known)}); "
+            f"{why}{did_you_mean(name, known)}"
         )
 
     def __setattr__(self, name: str, value: object) -> None:

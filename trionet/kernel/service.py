@@ -10,14 +10,26 @@ from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, ParamSpec, Self, TypeVar, overload
 from weakref import WeakValueDictionary
 
-import attrs
 import trio
-from attrs import field, validators
 
 from trionet.errors import DeadlineExceeded
 from trionet.handle import Handle
-from trionet.kernel.command import DEFAULT_OPTIONS, BoundCommand, CallOptions, Command, command_name
+from trionet.kernel.command import (
+    DEFAULT_OPTIONS,
+    BoundCommand,
+    CallOptions,
+    Command,
+    command_label,
+    command_name,
+)
 from trionet.kernel.declaration import Declaration
+from trionet.kernel.service_class import (
+    ServiceOptions,
+    check_overrides,
+    chosen_options,
+    collect_commands,
+    no_such_option,
+)
 from trionet.kernel.stream import Stream, StreamOptions
 from trionet.kernel.stream_reader import OwnReader, StreamCall
 
@@ -32,28 +44,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 S = TypeVar("S", bound="Service")
 
-_whole = validators.optional([validators.instance_of(int), validators.ge(1)])
-
 #: Service classes by "module:Class", for references that come from elsewhere.
 SERVICE_CLASSES: Final[WeakValueDictionary[str, type[Service]]] = WeakValueDictionary()
-
-
-@attrs.frozen
-class ServiceOptions:
-    """What a service class chooses for its instances; None takes the node's setting.
-
-    Args:
-        concurrency: handlers that may run at a time; 1 handles one message after another.
-        inbox: messages that its inbox holds.
-        overflow: what happens to a message that finds no room: ``"wait"``, or ``"reject"`` with
-            :exc:`~trionet.ServiceBusy`.
-        deadline: seconds that a call may take where the caller has no deadline.
-    """
-
-    concurrency: int | None = field(default=None, validator=_whole)
-    inbox: int | None = field(default=None, validator=_whole)
-    overflow: Literal["wait", "reject"] = field(default="wait", validator=validators.in_(("wait", "reject")))
-    deadline: float | None = field(default=None, validator=validators.optional(validators.gt(0)))
 
 
 class Service:
@@ -87,20 +79,28 @@ class Service:
         """Read the options of the class statement and collect the commands.
 
         Raises:
-            TypeError: if a command hides a part of Service, or is hidden by what is no command.
+            TypeError: if an option is unknown or of the wrong type, a command hides a part of Service, or is
+                hidden by what is no command, or a method that is awaited is no ``async def``.
             ValueError: if an option is outside its range.
         """
-        super().__init_subclass__(**rest)
-        chosen = {"concurrency": concurrency, "inbox": inbox, "overflow": overflow, "deadline": deadline}
-        given: dict[str, Any] = {name: each for name, each in chosen.items() if each is not None}
-        cls.__trionet_options__ = attrs.evolve(cls.__trionet_options__, **given)
-        cls.__trionet_commands__ = _collect_commands(cls)
+        try:
+            super().__init_subclass__(**rest)
+        except TypeError as error:
+            if not rest:
+                raise
+            raise no_such_option(cls, rest, error) from None
+        given = {"concurrency": concurrency, "inbox": inbox, "overflow": overflow, "deadline": deadline}
+        cls.__trionet_options__ = chosen_options(cls, cls.__trionet_options__, given)
+        cls.__trionet_commands__ = collect_commands(cls, Service)
+        check_overrides(cls)
         SERVICE_CLASSES[f"{cls.__module__}:{cls.__qualname__}"] = cls
 
     # what an author may override
 
     async def setup(self) -> None:
         """Prepare, before the service is announced; raising fails whoever started it.
+
+        An override is ``async def`` too, as that of each of these methods but :meth:`debug_info`.
 
         Cancellation: it is cancelled when the start deadline passes, the starter is cancelled or the
         service is ended meanwhile; the start has then failed.
@@ -284,9 +284,16 @@ class _OwnCommand(BoundCommand[Any, Any]):
         self._service = service
         self._command = command
         self._options = options
+        self._label = command_label(command)
 
-    async def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
         """Run the method, as a method call does, also one of a base class by way of ``super()``."""
+        call: Any = self._run(args, kwargs)
+        call.__qualname__ = self._label
+        named: Coroutine[Any, Any, Any] = call
+        return named
+
+    async def _run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         command: Any = self._command
         result = command.function(self._service, *args, **kwargs)
         if not command.is_async:
@@ -300,7 +307,10 @@ class _OwnCommand(BoundCommand[Any, Any]):
     def send(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, None]:
         """Send to oneself; it never waits."""
         service = self._service
-        return service.node.send_command(service.handle, self._command, args, kwargs)
+        sending: Any = service.node.send_command(service.handle, self._command, args, kwargs)
+        sending.__qualname__ = f"{self._label}.send"
+        named: Coroutine[Any, Any, None] = sending
+        return named
 
     def send_nowait(self, *args: Any, **kwargs: Any) -> None:
         """Send to oneself; there is always room."""
@@ -327,24 +337,3 @@ class _ServiceLog(logging.LoggerAdapter[logging.Logger]):
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         kwargs["extra"] = {**(self.extra or {}), **(kwargs.get("extra") or {})}
         return msg, kwargs
-
-
-def _collect_commands(cls: type[Service]) -> dict[str, Declaration]:
-    found: dict[str, Declaration] = {}
-    for base in reversed(cls.__mro__):
-        for name, each in vars(base).items():
-            if not isinstance(each, Declaration):
-                if name in found:
-                    what = "a stream" if found[name].is_stream else "a command"
-                    raise TypeError(
-                        f"{base.__qualname__}.{name} overrides {what}, but is not declared as one"
-                    )
-                continue
-            what = "a stream" if each.is_stream else "a command"
-            if name in vars(Service):
-                raise TypeError(f"{base.__qualname__}.{name} is {what}, but hides Service.{name}")
-            if name in found and found[name].is_stream is not each.is_stream:
-                other = "a command" if each.is_stream else "a stream"
-                raise TypeError(f"{base.__qualname__}.{name} is {what}, but overrides {other}")
-            found[name] = each
-    return found
