@@ -25,6 +25,7 @@ from tests.services.datacenter_kit import Owner, info, open_datacenter
 from tests.services.datacenter_model import Model, ThroughValueError, everything, keys, leaves, owners, values
 from tests.values_table import VALUES, same
 from trionet import Node, StartFailed, ValueCodec, value
+from trionet.message._classes import BY_NAME
 from trionet.services import Datacenter, DatacenterClient, NotABranch, StorageFailed
 from trionet.services.datacenter_store import DiskFull, Store, statement_of
 from trionet.services.datacenter_tree import Tree, Write
@@ -308,7 +309,7 @@ async def test_a_value_of_a_class_that_is_gone(
     await dc.set("a", Gone(1))
     await node.stop("datacenter")
     with monkeypatch.context() as patch:
-        patch.delitem(sys.modules["trionet.message"]._BY_NAME, "tests.Gone")
+        patch.delitem(BY_NAME, "tests.Gone")
         with pytest.raises(StartFailed, match=r"the value at 'a' cannot be read: .*tests\.Gone"):
             await open_datacenter(node, file)
     dc = await open_datacenter(node, file)

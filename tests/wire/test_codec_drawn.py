@@ -23,7 +23,7 @@ from tests.values_table import (
     same,
 )
 from trionet.handle import Handle
-from trionet.message import ITEM_WEIGHT, PART_WEIGHT, Limits, _Snapshot, snapshot
+from trionet.message import ITEM_WEIGHT, PART_WEIGHT, Limits, snapshot, weighed_snapshot
 from trionet.wire.codec import Codec
 from trionet.wire.survey import survey
 
@@ -94,9 +94,9 @@ def test_every_value_makes_the_round_trip(item: Any) -> None:
 @given(ANY)
 def test_what_a_value_weighs_bounds_what_it_takes(item: Any) -> None:
     """So what a sender may send is never too much for its receiver, who counts bytes, items and parts."""
-    walk = _Snapshot(Limits(), lambda reference: reference)
-    body = CODEC.encode(walk.whole(item, "args"))
-    weight = Limits().size - walk.weight + ITEM_WEIGHT + PART_WEIGHT  # as the only item of a list
+    copied, _, alone = weighed_snapshot(item, "args", Limits(), lambda reference: reference)
+    body = CODEC.encode(copied)
+    weight = alone + ITEM_WEIGHT + PART_WEIGHT  # as the only item of a list
     assert len(body) <= weight * 9 / 8
     survey(body, 64, weight // (PART_WEIGHT + ITEM_WEIGHT), weight // ITEM_WEIGHT)
 
