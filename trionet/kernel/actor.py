@@ -125,7 +125,7 @@ class Actor(Pool):
         self.messages = 0
         self.cpu_time: float = 0.0
         self._guard: trio.lowlevel.Task | None = None
-        self.killed = False
+        self.killed: bool = False
         self.scope: trio.CancelScope | None = None
         self._ended: trio.Event | None = None
         self._on_started: Callable[[BaseException | None], None] | None = None
