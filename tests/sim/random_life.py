@@ -208,12 +208,13 @@ class User(Service):
         self.number = number
 
     async def setup(self) -> None:
+        await self.nursery.start(self._note_dead_letters)
         for turn in range(2):
             self.nursery.start_soon(be_a_user, self.life, self.node, f"{self.handle!r} {turn}")
-        self.nursery.start_soon(self._note_dead_letters)
 
-    async def _note_dead_letters(self) -> None:
+    async def _note_dead_letters(self, task_status: trio.TaskStatus[None]) -> None:
         async with self.node.dead_letters.subscribe() as letters:
+            task_status.started()
             async for letter in letters:
                 number = letter.args[0] if letter.args else None
                 self.life.note("dead letter", number, (letter.target, letter.reason.partition(":")[0]))
