@@ -16,7 +16,7 @@ from typer.testing import Result
 
 from tests import ports
 from trionet import ClusterConfig, ClusterError, MasterUnreachable, Node, NodeConfig, run
-from trionet.cli.run import describe
+from trionet.cli.running import describe
 from trionet.cluster_config import address_rule
 from trionet.configfile import Settings
 from trionet.errors import Superseded
