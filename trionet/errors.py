@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from trio import TooSlowError
 
@@ -20,6 +21,16 @@ from trionet.handle import Handle
 
 class TrionetError(Exception):
     """Base of all errors that trionet raises."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let it be pickled and copied whatever its constructor takes, to leave a worker process for one."""
+        return _made_again, (type(self), self.args, dict(self.__dict__))
+
+
+def _made_again(cls: type[TrionetError], args: tuple[Any, ...], state: dict[str, Any]) -> TrionetError:
+    error = cls.__new__(cls, *args)
+    error.__dict__.update(state)
+    return error
 
 
 def text_of(error: BaseException) -> str:

@@ -135,7 +135,7 @@ def test_a_command_is_a_plain_public_method() -> None:
         with pytest.raises(TypeError, match=text):
             command(function)  # type: ignore[call-overload]
     for deadline in (0, -1, float("nan")):
-        with pytest.raises(ValueError, match="expected seconds, above 0"):
+        with pytest.raises(ValueError, match="expected a number of seconds, more than 0"):
             command(deadline=deadline)(lambda self: None)
 
 
@@ -241,7 +241,7 @@ async def test_options_bind_to_one_use_of_a_command() -> None:
             await derived.sleepy.options(deadline=1)()
         assert await derived.first.options(deadline=1)() == await derived.first.options()()
         for wrong in (-1, float("nan")):
-            with pytest.raises(ValueError, match="a deadline is 0 seconds or more"):
+            with pytest.raises(ValueError, match="expected a number of seconds, 0 or more"):
                 derived.first.options(deadline=wrong)
 
 

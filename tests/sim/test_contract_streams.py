@@ -114,7 +114,7 @@ async def test_c1_a_generator_may_catch_that(autojump_clock: MockClock, placemen
         assert await received(source.catching()) == ([1, 2], None)
         first, second = instance_of(places.there, source).caught
         assert first.startswith("item: object, which is no value")
-        assert second == "item: larger than a message may be"
+        assert second.startswith("item: larger than a message may be")
 
 
 @value(name="tests.Age")

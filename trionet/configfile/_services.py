@@ -11,15 +11,13 @@ from typing import Any, Final
 
 import attrs
 
-from trionet.config import Rule, count, freeze, one_of, seconds
-from trionet.configfile._check import as_table, build
+from trionet.config import Rule, freeze
+from trionet.configfile._check import as_table, build, rules_of
 from trionet.configfile._tree import BROKEN, Leaf, Problems, Table, found
 from trionet.errors import did_you_mean
 from trionet.handle import check_name
 from trionet.kernel.classes import CLASS_NAME
-from trionet.kernel.supervise import Restart
-
-_WHEN: Final = ("never", "failure", "always")
+from trionet.kernel.supervise import WHEN, Restart
 
 
 @attrs.frozen(kw_only=True)
@@ -75,13 +73,7 @@ SERVICE_RULES: Final[dict[str, Rule]] = {
         accepts=lambda value: isinstance(value, Restart),
     ),
 }
-RESTART_RULES: Final[dict[str, Rule]] = {
-    "when": one_of(_WHEN),
-    "most": count("restarts", least=0),
-    "within": seconds(),
-    "delay": seconds(zero=True),
-    "longest_delay": seconds(zero=True),
-}
+RESTART_RULES: Final[dict[str, Rule]] = rules_of(Restart)
 
 
 def build_services(tables: list[Table], problems: Problems) -> tuple[ServiceConfig, ...]:
@@ -135,10 +127,10 @@ def read_restart(
     if isinstance(node, Leaf):
         if node.value is BROKEN:
             return None, False
-        if isinstance(node.value, str) and node.value.lower() in _WHEN:
+        if isinstance(node.value, str) and node.value.lower() in WHEN:
             return make(when=node.value.lower()), True
         if not isinstance(node.value, dict):
-            hint = did_you_mean(node.value, _WHEN) if isinstance(node.value, str) else ""
+            hint = did_you_mean(node.value, WHEN) if isinstance(node.value, str) else ""
             expected = SERVICE_RULES["restart"].expected
             problems.add(node.origin, path, f"found {found(node)}, expected {expected}{hint}")
             return None, False

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Protocol, Typ
 
 import attrs
 
+from trionet.config import seconds
 from trionet.handle import Handle
 from trionet.kernel.declaration import Declaration
 from trionet.kernel.trio_inside import POSSIBLE
@@ -31,7 +32,9 @@ class CallOptions:
         deadline: seconds that the call may take; it applies besides any cancel scope of the caller.
     """
 
-    deadline: float | None = None
+    deadline: float | None = attrs.field(
+        default=None, validator=attrs.validators.optional(seconds(zero=True))
+    )
 
 
 DEFAULT_OPTIONS = CallOptions()
@@ -153,10 +156,8 @@ class BoundCommand(Generic[P, R_co]):
             deadline: seconds that each call may take.
 
         Raises:
-            ValueError: if the deadline is negative, or not a number (NaN).
+            ValueError: if the deadline is no number of seconds, 0 or more.
         """
-        if deadline is not None and not deadline >= 0:
-            raise ValueError(f"a deadline is 0 seconds or more, not {deadline}")
         return self._with(CallOptions(deadline))
 
     def _with(self, options: CallOptions) -> BoundCommand[P, R_co]:
@@ -271,8 +272,8 @@ def command(
         deadline: seconds that a call may take where the caller has no deadline of its own.
 
     Raises:
-        TypeError: if it is no plain function, a generator, or private by its name.
-        ValueError: if the deadline is not above 0.
+        TypeError: if it is no plain function with a ``self``, a generator, or private by its name.
+        ValueError: if the deadline is no number of seconds above 0.
     """
     if function is not None:
         return Command(function)

@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
+
+from trionet.config import seconds
+
+_DEADLINE: Final = seconds()
 
 
 class Declaration:
@@ -43,7 +47,7 @@ class Declaration:
 
         Raises:
             TypeError: if it is no plain function with a first parameter, or private by its name.
-            ValueError: if the deadline is not above 0.
+            ValueError: if the deadline is no number of seconds above 0.
         """
         if not inspect.isfunction(function):
             raise TypeError(f"{self.kind} is for functions that are methods of a service, not {function!r}")
@@ -52,8 +56,9 @@ class Declaration:
         code = function.__code__
         if not code.co_argcount and not code.co_flags & inspect.CO_VARARGS:
             raise TypeError(f"{function.__qualname__} has no `self`; {self.kind} is for methods of a service")
-        if deadline is not None:
-            check_seconds(f"deadline of {function.__qualname__}", deadline)
+        if deadline is not None and not _DEADLINE.accepts(deadline):
+            where = f"deadline of {function.__qualname__}"
+            raise ValueError(f"{where}: found {deadline!r}, expected {_DEADLINE.expected}")
         self.__doc__ = function.__doc__
         self.__wrapped__ = function
         self.name = function.__name__
@@ -68,20 +73,6 @@ class Declaration:
         """The signature as a caller sees it, for error texts."""
         parameters = list(inspect.signature(self.__wrapped__).parameters.values())[1:]
         return f"{self.name}{inspect.Signature([_unquoted(each) for each in parameters])}"
-
-
-def check_seconds(what: str, seconds: object) -> None:
-    """See that a default deadline is a number of seconds.
-
-    Raises:
-        TypeError: if it is no number.
-        ValueError: if it is not above 0.
-    """
-    text = f"{what}: found {seconds!r}, expected seconds, above 0"
-    if not isinstance(seconds, int | float) or isinstance(seconds, bool):
-        raise TypeError(text)
-    if not seconds > 0:
-        raise ValueError(text)
 
 
 class _Bare(str):

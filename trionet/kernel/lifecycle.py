@@ -106,8 +106,8 @@ class Lifecycle(Naming):
             StartFailed: if the constructor or ``setup`` raised, or took longer than the start deadline.
             NameTaken: if the name has another owner.
             NodeStopping: if the node is stopping.
-            TypeError: if it is no service class, or needs arguments.
-            ValueError: if the name is malformed.
+            TypeError: if it is no service class, or needs arguments, or ``restart`` is no policy.
+            ValueError: if the name is malformed, or is missing where it shall be exclusive.
         """
         return await self._start(None, as_spec(what), name, restart, exclusive=exclusive)
 
@@ -139,6 +139,10 @@ class Lifecycle(Naming):
     ) -> S:
         if self._stopping:
             raise NodeStopping(f"{self.config.name} is stopping; {spec} was not started")
+        if restart is not None and not isinstance(restart, Restart):
+            raise TypeError(f"restart: found {restart!r}, expected a policy as trionet.Restart({restart!r})")
+        if exclusive and name is None:
+            raise ValueError(f"{spec} was to be exclusive: that is about a name, and none is given")
         actor = Actor(self._as_node(), self._new_handle(), spec, parent)
         if name is not None:
             check_name(name)

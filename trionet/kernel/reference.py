@@ -6,7 +6,7 @@ at run time it is an instance of a class made for ``Greeter`` that has its comma
 
 from __future__ import annotations
 
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Never, Protocol, Self, cast
 
 from trionet.errors import did_you_mean
 from trionet.handle import Handle
@@ -92,6 +92,18 @@ class Reference:
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{self!r} is a reference: its attributes cannot be set")
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __reduce__(self) -> Never:
+        raise TypeError(
+            f"{self!r} cannot be pickled: it belongs to its node; keep its name, or the handle that "
+            "node.handle_of() gives"
+        )
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Reference):

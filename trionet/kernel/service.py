@@ -79,9 +79,9 @@ class Service:
         """Read the options of the class statement and collect the commands.
 
         Raises:
-            TypeError: if an option is unknown or of the wrong type, a command hides a part of Service, or is
+            TypeError: if an option is unknown, a command hides a part of Service, or is
                 hidden by what is no command, or a method that is awaited is no ``async def``.
-            ValueError: if an option is outside its range.
+            ValueError: if an option breaks its rule.
         """
         try:
             super().__init_subclass__(**rest)

@@ -11,14 +11,16 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 import attrs
+from attrs import field
+from attrs.validators import optional
 
+from trionet.config import count, one_of, seconds
 from trionet.errors import did_you_mean
-from trionet.kernel.declaration import Declaration, check_seconds
+from trionet.kernel.declaration import Declaration
 
 #: What an author may override and the kernel awaits, and what it does not await.
 _AWAITED: Final = ("setup", "teardown", "child_failed", "name_lost")
 _NOT_AWAITED: Final = ("debug_info",)
-_OVERFLOWS: Final = ("wait", "reject")
 
 
 @attrs.frozen
@@ -33,32 +35,22 @@ class ServiceOptions:
         deadline: seconds that a call may take where the caller has no deadline.
     """
 
-    concurrency: int | None = None
-    inbox: int | None = None
-    overflow: Literal["wait", "reject"] = "wait"
-    deadline: float | None = None
+    concurrency: int | None = field(default=None, validator=optional(count("handlers")))
+    inbox: int | None = field(default=None, validator=optional(count("messages")))
+    overflow: Literal["wait", "reject"] = field(default="wait", validator=one_of(("wait", "reject")))
+    deadline: float | None = field(default=None, validator=optional(seconds()))
 
 
 def chosen_options(cls: type, inherited: ServiceOptions, given: Mapping[str, Any]) -> ServiceOptions:
     """The options of a class: those that its statement gives, the others as inherited.
 
     Raises:
-        TypeError: if one is of the wrong type.
-        ValueError: if one is outside its range.
+        ValueError: if one breaks its rule.
     """
-    given = {name: each for name, each in given.items() if each is not None}
-    for name, chosen in given.items():
-        what = f"class option {name} of {cls.__qualname__}"
-        if name == "deadline":
-            check_seconds(what, chosen)
-        elif name == "overflow":
-            if chosen not in _OVERFLOWS:
-                raise ValueError(f'{what}: found {chosen!r}, expected "wait" or "reject"')
-        elif type(chosen) is not int:
-            raise TypeError(f"{what}: found {chosen!r}, expected a whole number, 1 or more")
-        elif chosen < 1:
-            raise ValueError(f"{what}: found {chosen}, expected 1 or more")
-    return attrs.evolve(inherited, **given)
+    try:
+        return attrs.evolve(inherited, **{name: each for name, each in given.items() if each is not None})
+    except ValueError as error:
+        raise ValueError(f"class option of {cls.__qualname__}: {error}") from None
 
 
 def no_such_option(cls: type, names: Mapping[str, Any], error: TypeError) -> TypeError:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Protocol, Typ
 
 import attrs
 
+from trionet.config import seconds
 from trionet.kernel.declaration import Declaration
 from trionet.kernel.producing import begin
 from trionet.kernel.stream_reader import StreamCall
@@ -32,13 +33,13 @@ class StreamOptions:
         buffer_bytes: bytes that these may have before no more are sent.
     """
 
-    deadline: float | None = None
+    deadline: float | None = attrs.field(
+        default=None, validator=attrs.validators.optional(seconds(zero=True))
+    )
     buffer: int | None = None
     buffer_bytes: int | None = None
 
     def __attrs_post_init__(self) -> None:
-        if self.deadline is not None and not self.deadline >= 0:
-            raise ValueError(f"a deadline is 0 seconds or more, not {self.deadline}")
         for name in ("buffer", "buffer_bytes"):
             chosen = getattr(self, name)
             if chosen is not None and not (type(chosen) is int and 1 <= chosen < 1 << 31):

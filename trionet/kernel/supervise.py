@@ -9,11 +9,14 @@ from collections import deque
 from typing import Final, Literal
 
 import attrs
-from attrs import field, validators
+from attrs import field
 
+from trionet.config import count, one_of, seconds
 from trionet.kernel.watch import Exit
 from trionet.message import value
 
+#: When a policy starts a service again.
+WHEN: Final = ("never", "failure", "always")
 #: The delay doubles so many times; after that it is beyond any longest delay, and soon beyond any number.
 MOST_DOUBLINGS: Final = 60
 
@@ -32,13 +35,11 @@ class Restart:
         longest_delay: the largest delay, in seconds.
     """
 
-    when: Literal["never", "failure", "always"] = field(
-        default="failure", validator=validators.in_(("never", "failure", "always"))
-    )
-    most: int = field(default=3, validator=validators.ge(0))
-    within: float = field(default=5.0, validator=validators.gt(0))
-    delay: float = field(default=0.1, validator=validators.ge(0))
-    longest_delay: float = field(default=10.0, validator=validators.ge(0))
+    when: Literal["never", "failure", "always"] = field(default="failure", validator=one_of(WHEN))
+    most: int = field(default=3, validator=count("restarts", least=0))
+    within: float = field(default=5.0, validator=seconds())
+    delay: float = field(default=0.1, validator=seconds(zero=True))
+    longest_delay: float = field(default=10.0, validator=seconds(zero=True))
 
 
 class RestartHistory:

@@ -70,7 +70,8 @@ def _describe(cls: type, name: str, unknown: Literal["refuse", "drop"]) -> Value
     elif attrs.has(cls):
         kind = "record"
     else:
-        raise TypeError(f"{cls.__qualname__} is no enum, attrs class or exception class")
+        hint = "declare it with @attrs.frozen, and put @value above that"
+        raise TypeError(f"{cls.__qualname__} is no enum, attrs class or exception class; {hint}")
     fields: tuple[attrs.Attribute[Any], ...] = attrs.fields(cls) if attrs.has(cls) else ()
     frozen = attrs.has(cls) and attrs.inspect(cls).is_frozen
     checked = any(field.validator is not None for field in fields)

@@ -62,14 +62,18 @@ class Walk:
         """Count bytes."""
         self.weight -= amount
         if self.weight < 0:
-            raise Refused("larger than a message may be")
+            most = self.limits.size
+            raise Refused(f"larger than a message may be, which is {most} bytes (node.message_size)")
 
     def enter(self, items: int) -> None:
         """Count a container with so many items, and what is copied from here on as one deeper."""
         self.weigh(ITEM_WEIGHT * items + PART_WEIGHT)
         self.depth -= 1
         if self.depth < 0:
-            raise Refused("nested deeper than a message may be")
+            most = self.limits.depth
+            raise Refused(
+                f"nested deeper than a message may be, which is {most} containers (node.message_depth)"
+            )
 
     # atoms
 
@@ -195,6 +199,8 @@ class Walk:
 
 def _type_name(item: Any) -> str:
     cls = type(item)
+    if hasattr(cls, "__trionet_commands__"):
+        return f"{cls.__module__}.{cls.__qualname__}, which is a service; a reference is a value: self.ref()"
     module = "" if cls.__module__ == "builtins" else f"{cls.__module__}."
     return f"{module}{cls.__qualname__}, which is no value (values are listed in the docs; see trionet.value)"
 
