@@ -12,7 +12,6 @@ version = release = __version__
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
-    "sphinx.ext.autosummary",
     "sphinx.ext.napoleon",
     "sphinxcontrib_trio",
 ]
@@ -26,7 +25,6 @@ myst_heading_anchors = 3
 autodoc_class_signature = "mixed"
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
-autosummary_generate = False
 default_role = "py:obj"
 napoleon_custom_sections = ["Cancellation"]
 napoleon_google_docstring = True
@@ -35,7 +33,7 @@ napoleon_use_rtype = False
 
 # Names of others, whose documentation is not here to refer to.
 foreign = (
-    "attrs? cattrs collections contextlib datetime decimal enum httpx logging opentelemetry os outcome "
+    "attrs? collections contextlib datetime decimal enum httpx logging opentelemetry os outcome "
     "pathlib prometheus_client pytest random rich ssl trio trio_websocket types typer typing "
     "typing_extensions uuid warnings"
 )

@@ -113,10 +113,9 @@ class Messaging(Addressing):
             await self._let_others_run()
         elif is_cancelled():
             await checkpoint_if_cancelled()
-        where: Actor | Handle | None = None
         if type(target) is Handle and target.incarnation == self.incarnation:
-            where = self.actors.get(target.value & MAX_LOCAL)
-        if where is None:
+            where: Actor | Handle = self.actors.get(target.value & MAX_LOCAL) or self._nothing_at(target)
+        else:
             where = self.locate(target)
         parent = handling.get()
         if parent is None:
@@ -127,13 +126,11 @@ class Messaging(Addressing):
             handler = None if waiter_for(parent) is None else parent
             about = self.config, command, where, options, parent
             deadline, enforced = choose_deadline(*about, handler is not None)
-            return await self.network.call(
-                Outgoing(source, where, name, args, kwargs, deadline, enforced, trace, handler)
-            )
+            message = Outgoing(source, where, name, args, kwargs, deadline, enforced, trace, handler)
+            return await self.network.call(message)
         request: LocalCall
         waiter: Request | Branch | None = None
-        declared = where.commands.get(name)
-        if declared is not None and where.may_begin(declared):
+        if (declared := where.commands.get(name)) is not None and where.may_begin(declared):
             request = DirectCall(source, where, name, args, kwargs, checks, trace)
             request.asked = command, options, parent
             if declared.is_async:
@@ -238,10 +235,9 @@ class Messaging(Addressing):
         else:
             trace, source = parent.trace, parent.target
         try:
-            where: Actor | Handle | None = None
             if type(target) is Handle and target.incarnation == self.incarnation:
-                where = self.actors.get(target.value & MAX_LOCAL)
-            if where is None:
+                where: Actor | Handle = self.actors.get(target.value & MAX_LOCAL) or self._nothing_at(target)
+            else:
                 where = self.locate(target)
             if not isinstance(where, Actor):
                 wait = self.network.send(source, where, name, args, kwargs, trace)

@@ -5,6 +5,7 @@ Duty: the part of a node that opens streams.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -25,7 +26,7 @@ from trionet.kernel.request import Request
 from trionet.kernel.stream import Stream, StreamOptions, stream_name
 from trionet.kernel.stream_reader import StreamCall
 from trionet.kernel.together import Branch, waiter_for
-from trionet.message import snapshot_arguments
+from trionet.message import NO_CHECKS, are_plain, snapshot_arguments
 
 
 class Streaming(Messaging):
@@ -52,7 +53,9 @@ class Streaming(Messaging):
         kwargs: dict[str, Any],
     ) -> FedReader:
         name = stream_name(declared)
-        args, kwargs, checks = snapshot_arguments(args, kwargs, self.limits, self.resolve_reference)
+        checks: Sequence[object] = NO_CHECKS
+        if not are_plain(args, kwargs, self.limits):
+            args, kwargs, checks = snapshot_arguments(args, kwargs, self.limits, self.resolve_reference)
         await self.breathe()
         where = self.locate(target)
         parent = handling.get()

@@ -20,8 +20,6 @@ from typing import Final
 from trionet.wire.errors import ProtocolError
 from trionet.wire.framing import LENGTH, Consumer, FrameBuffer, Spans
 
-#: Bytes of a key.
-KEY_SIZE: Final = 32
 #: Bytes of a tag.
 TAG_SIZE: Final = 16
 #: Bytes that one record may hold.

@@ -63,12 +63,8 @@ def survey(data: bytes, depth: int, parts: int, items: int) -> int:
         BadMessage: if there are more, if they are nested deeper, or if the heads make no sense.
     """
     position, end = 0, len(data)
-    left, counts, level, deepest = (
-        1,
-        0,
-        0,
-        0,
-    )  # items to come in the open part, whether it counts for the depth
+    left, counts = 1, 0  # items to come in the open part, whether it counts for the depth
+    level = deepest = 0
     tag = _NO_TAG  # what this item is the content of
     outer: list[tuple[int, int]] = []
     while True:
