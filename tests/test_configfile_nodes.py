@@ -291,6 +291,20 @@ console = { address = "none" }
     ] == problems(name)
 
 
+def test_nodes_have_tables_of_their_own_for_metrics_and_traces(write: Write) -> None:
+    """An address of metrics is for one node; what is common to all of them would be taken."""
+    text = "[nodes.a]\nmetrics.address = '127.0.0.1:1'\ntrace.sample = 1\nscript = 'x.py'\n"
+    text += "[nodes.b]\nscript = 'x.py'"
+    write("x.py", "")
+    planned = nodes(write("a.toml", f"[trace]\nsample = 0.5\n{text}"))
+    assert ["127.0.0.1:1", None] == [each.settings.metrics.address for each in planned.values()]
+    assert [1, 0.5] == [each.settings.node.trace.sample for each in planned.values()]
+    common = "[metrics]\naddress = '127.0.0.1:1'\n[nodes.a]\nscript = 'x.py'\n[nodes.b]\nscript = 'x.py'"
+    assert ['b.toml:2: nodes.b.metrics.address: found "127.0.0.1:1", which node "a" has'] == problems(
+        write("b.toml", common)
+    )
+
+
 def test_a_file_of_nodes_needs_a_choice(world: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load_settings([world], environ={})

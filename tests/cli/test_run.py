@@ -113,6 +113,11 @@ def test_an_unknown_option_is_wrong_usage(write: Write, invoke: Invoke) -> None:
             "syntax.py:2: found no valid Python: invalid syntax: def main(:",
         ),
         ("indent.py", "def f():\nx", "indent.py:2: found no valid Python: expected an indented block after"),
+        (
+            "node.toml",
+            "[node]",
+            "node.toml: found a configuration, expected a script; trionet run --config node.toml",
+        ),
         ("nobody.py", "x = 1", "nobody.py: found no main, expected async def main(node)"),
         ("sync.py", "def main(node): pass", "sync.py: found a main that is not async, expected async def"),
         ("number.py", "main = 5", "number.py: found a main that is int, expected async def main(node)"),

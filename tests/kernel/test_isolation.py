@@ -23,6 +23,7 @@ from trionet import (
     command,
     defer,
     open_node,
+    spec,
 )
 from trionet.kernel import handlers
 from trionet.kernel.reference import target_of
@@ -317,3 +318,39 @@ async def test_c9_an_exception_of_the_nodes_own_code_ends_the_node() -> None:
     with pytest.raises(LookupError, match="of main"):
         await main()
     assert len(torn_down) == 1
+
+
+class Wrapping(Service):
+    """Fails in a helper task: with an error of its own, or with one that a nursery of it has wrapped."""
+
+    def __init__(self, *, wrap: bool) -> None:
+        self.wrap = wrap
+
+    async def setup(self) -> None:
+        self.nursery.start_soon(self.help)
+
+    async def help(self) -> None:
+        if not self.wrap:
+            raise Odd("mine")
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(trio.sleep_forever)
+                raise Odd("mine")
+        except Odd:
+            raise AssertionError("the nursery has wrapped it") from None
+
+
+@pytest.mark.parametrize("wrap", [False, True])
+async def test_an_error_that_an_inner_nursery_has_wrapped_says_so(
+    wrap: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is shown without its groups; without the note nobody could see why ``except Odd`` missed it."""
+    async with fresh_node() as node:
+        service = await node.start(spec(Wrapping, wrap=wrap))
+        async with node.watch(service) as watch:
+            assert str(await watch.wait()) == "failed: Odd: mine"
+    (record,) = errors(caplog)
+    assert record.exc_info is not None
+    assert isinstance(record.exc_info[1], Odd)
+    notes = getattr(record.exc_info[1], "__notes__", [])
+    assert ["`except* Odd` does" in each for each in notes] == [True] * wrap

@@ -54,7 +54,7 @@ app: typer.Typer = typer.Typer(add_completion=False, rich_markup_mode="rich", pr
 @app.command(epilog=EXAMPLES)
 def check(
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="Configuration in TOML; later ones win.")
+        list[Path], typer.Argument(metavar="FILE", help="Configuration in TOML; later ones win.")
     ],
     node: NodeOption = None,
     assignments: SetOption = None,

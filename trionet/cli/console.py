@@ -43,7 +43,7 @@ _UNWRAPPED: Final = 1000
 AddressArgument = Annotated[
     str | None,
     typer.Argument(
-        metavar="[ADDRESS]",
+        metavar="ADDRESS",
         help="The name of a node of this machine, the path of a socket, unix:path, host:port, or - for the "
         "only node here.",
         show_default=False,
@@ -79,7 +79,7 @@ def console(
     command: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[COMMAND]", help="What to ask; without it, lines are read.", show_default=False
+            metavar="COMMAND", help="What to ask; without it, lines are read.", show_default=False
         ),
     ] = None,
     node: NodeOption = None,

@@ -36,6 +36,8 @@ def load_script(path: Path) -> ModuleType:
             an error of syntax.
         BaseException: what the script raises.
     """
+    if path.suffix == ".toml":
+        _refuse(path, f"found a configuration, expected a script; trionet run --config {path} runs it")
     code = _compile(path, _read(path))
     name = path.stem
     hidden = sys.modules.get(name)

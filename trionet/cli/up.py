@@ -35,7 +35,7 @@ app: typer.Typer = typer.Typer(add_completion=False, rich_markup_mode="rich", pr
 def up(
     context: typer.Context,
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="The cluster.toml; of several, later ones win.")
+        list[Path], typer.Argument(metavar="FILE", help="The cluster.toml; of several, later ones win.")
     ],
     assignments: SetOption = None,
     env_file: EnvFileOption = None,

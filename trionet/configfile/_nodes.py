@@ -24,7 +24,7 @@ from trionet.kernel.supervise import Restart
 NODE_RESTART: Final = Restart(most=5, within=60.0, delay=0.5)
 #: Keys of an entry that are keys of its ``[cluster]``.
 _SHORT: Final = ("harbor", "address", "standalone")
-_LAYERS: Final = ("node", "log", "cluster", "console", "app")
+_LAYERS: Final = ("node", "trace", "metrics", "log", "cluster", "console", "app")
 
 
 def _is_text(value: Any) -> bool:

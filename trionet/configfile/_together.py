@@ -49,6 +49,7 @@ def _wanted(node: PlannedNode) -> Iterator[tuple[str, object]]:
         yield "address", cluster.address
         yield "standalone", cluster.standalone
     yield "console.address", node.settings.console.address
+    yield "metrics.address", node.settings.metrics.address
 
 
 def _where(node: PlannedNode, key: str) -> str:

@@ -13,7 +13,7 @@ from trionet.errors import InternalError
 from trionet.kernel.actor import Actor, Life
 from trionet.kernel.context import current_actor
 from trionet.kernel.dispatch import Worker
-from trionet.kernel.exceptions import only_one, split_cancelled
+from trionet.kernel.exceptions import note_inner_group, only_one, split_cancelled
 from trionet.kernel.pool import work
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ async def live(actor: Actor) -> None:
             actor.killed = True
             raise
         error = only_one(rest)
+        note_inner_group(rest, error)
         if not cancelled:
             await _end_children(actor)
         if isinstance(error, InternalError | KeyboardInterrupt):
