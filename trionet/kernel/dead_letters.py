@@ -13,6 +13,7 @@ import trio
 
 from trionet.errors import printable
 from trionet.handle import Handle
+from trionet.kernel.subscribers import Subscribers
 from trionet.message import value
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class DeadLetters:
         self._second = -1
         self._logged = 0
         self._muted = 0
-        self._subscribers: dict[trio.MemorySendChannel[DeadLetter], None] = {}
+        self._subscribers: Subscribers[DeadLetter] = Subscribers(SUBSCRIBER_BUFFER)
 
     def report(self, request: Request, reason: str) -> None:
         """Count a request of this node that reached no handler."""
@@ -82,11 +83,7 @@ class DeadLetters:
         if len(self.by_target) < 1000 or str(letter.target) in self.by_target:
             self.by_target[str(letter.target)] += 1
         self._log_within_rate(letter)
-        for subscriber in self._subscribers:
-            try:
-                subscriber.send_nowait(letter)
-            except (trio.WouldBlock, trio.BrokenResourceError):
-                continue  # it lags, and can see so by the count; or it has closed its end
+        self._subscribers.offer(letter)  # who misses it can see so by the count
 
     def _log_within_rate(self, letter: DeadLetter) -> None:
         second = int(trio.current_time())
@@ -115,10 +112,5 @@ class DeadLetters:
 
         Cancellation: entering and leaving never wait.
         """
-        send, receive = trio.open_memory_channel[DeadLetter](SUBSCRIBER_BUFFER)
-        self._subscribers[send] = None
-        try:
-            with send, receive:
-                yield receive
-        finally:
-            del self._subscribers[send]
+        async with self._subscribers.subscribe() as letters:
+            yield letters

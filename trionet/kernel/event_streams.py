@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 import trio
 
 from trionet.cluster_events import ClusterEvent
+from trionet.kernel.subscribers import Subscribers
 
 #: Events that a subscriber may lag behind before further ones are dropped for it.
 SUBSCRIBER_BUFFER: Final = 10_000
@@ -21,27 +21,17 @@ class EventStreams:
     """The subscribers of one node."""
 
     def __init__(self) -> None:
-        self._subscribers: dict[trio.MemorySendChannel[ClusterEvent], None] = {}
+        self._subscribers: Subscribers[ClusterEvent] = Subscribers(SUBSCRIBER_BUFFER)
         self._link_change = trio.Event()
 
     def publish(self, event: ClusterEvent) -> None:
         """Give an event to every subscriber."""
-        for subscriber in self._subscribers:
-            try:
-                subscriber.send_nowait(event)
-            except trio.WouldBlock:
-                _log.warning("a subscriber of cluster events lags by %d and misses one", SUBSCRIBER_BUFFER)
+        for _ in range(self._subscribers.offer(event)):
+            _log.warning("a subscriber of cluster events lags by %d and misses one", SUBSCRIBER_BUFFER)
 
-    @asynccontextmanager
-    async def subscribe(self) -> AsyncIterator[trio.MemoryReceiveChannel[ClusterEvent]]:
+    def subscribe(self) -> AbstractAsyncContextManager[trio.MemoryReceiveChannel[ClusterEvent]]:
         """Open a stream of the events from now on; leaving the block closes it."""
-        send, receive = trio.open_memory_channel[ClusterEvent](SUBSCRIBER_BUFFER)
-        self._subscribers[send] = None
-        try:
-            with send, receive:
-                yield receive
-        finally:
-            del self._subscribers[send]
+        return self._subscribers.subscribe()
 
     def link_changed(self) -> None:
         """A link opened or ended."""

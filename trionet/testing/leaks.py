@@ -57,7 +57,7 @@ def find_leaks(node: Node) -> tuple[str, ...]:
         *_deadlines(node),
         *_waits(node),
         *(f"the span of {each.label}.{each.command}, which ended" for each in node.spans() if each.running),
-        *("a subscriber of dead letters" for _ in node.dead_letters._subscribers),
+        *["a subscriber of dead letters"] * len(node.dead_letters._subscribers),
         *(f"somebody who looks at the messages of {handle}" for handle in node.taps),
     )
 

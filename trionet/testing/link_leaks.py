@@ -31,7 +31,7 @@ def _directory(harbor: Harbor) -> Iterator[str]:
     for handle, groups in harbor._memberships.items():
         for group in sorted(groups):
             yield f"{handle}, member of group {group!r}"
-    for _ in harbor._events._subscribers:
+    for _ in range(len(harbor._events._subscribers)):
         yield "a subscriber of events of the cluster"
 
 
