@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from tests.writing import Write, write_here
 from trionet.cli import app
 
-Write = Callable[[str, str], str]
 Invoke = Callable[..., Result]
 
 
@@ -40,14 +40,7 @@ def restored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def write() -> Write:
     """Write a file into the current directory, and return its name."""
-
-    def write(name: str, text: str) -> str:
-        path = Path(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-        return name
-
-    return write
+    return write_here
 
 
 @pytest.fixture

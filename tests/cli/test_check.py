@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
+from tests.writing import Write
 from trionet import __version__
 
-Write = Callable[[str, str], str]
 Invoke = Callable[..., Result]
 
 SERVICES = """

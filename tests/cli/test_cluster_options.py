@@ -15,6 +15,7 @@ import trustme
 from typer.testing import Result
 
 from tests import ports
+from tests.writing import Write
 from trionet import ClusterConfig, ClusterError, MasterUnreachable, Node, NodeConfig, run
 from trionet.cli.running import describe
 from trionet.cluster_config import address_rule
@@ -22,7 +23,6 @@ from trionet.configfile import Settings
 from trionet.errors import Superseded
 from trionet.program import open_harbor
 
-Write = Callable[[str, str], str]
 Invoke = Callable[..., Result]
 
 SHOWS = """

@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
-Write = Callable[[str, str], str]
+from tests.writing import Write
+
 Invoke = Callable[..., Result]
 
 GREETER = """
 from trionet import Service, command
+
 
 class Greeter(Service):
     def __init__(self, greeting="Hello"):

@@ -13,7 +13,8 @@ from typing import IO
 
 import pytest
 
-Write = Callable[[str, str], str]
+from tests.writing import Write
+
 Start = Callable[..., "subprocess.Popen[str]"]
 
 #: Seconds after which a process counts as hung.

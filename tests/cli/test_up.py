@@ -17,8 +17,8 @@ import pytest
 from typer.testing import Result
 
 from tests import ports
+from tests.writing import Write
 
-Write = Callable[[str, str], str]
 Invoke = Callable[..., Result]
 Start = Callable[..., "subprocess.Popen[str]"]
 

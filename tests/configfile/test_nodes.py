@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.writing import Write
 from trionet.cluster_config import ClusterConfig, address_rule
 from trionet.configfile import (
     NODE_RESTART,
@@ -19,22 +19,6 @@ from trionet.configfile import (
 )
 from trionet.errors import ConfigError
 from trionet.kernel.supervise import Restart
-
-Write = Callable[[str, str], str]
-
-
-@pytest.fixture
-def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
-    """Write a file into an empty current directory, and return its name."""
-    monkeypatch.chdir(tmp_path)
-
-    def write(name: str, text: str) -> str:
-        path = Path(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-        return name
-
-    return write
 
 
 def nodes(file: str, *overrides: str, **environ: str) -> dict[str, PlannedNode]:

@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.writing import Write
 from trionet.cluster_config import ClusterConfig
 from trionet.configfile import Override, Settings, advise, load_settings
 from trionet.console_config import ConsoleConfig
 from trionet.errors import ConfigError
-
-Write = Callable[[str, str], str]
-
-
-@pytest.fixture
-def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
-    """Write a file into an empty current directory, and return its name."""
-    monkeypatch.chdir(tmp_path)
-
-    def write(name: str, text: str) -> str:
-        path = Path(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-        return name
-
-    return write
 
 
 def load(*files: str, overrides: tuple[str, ...] = (), **environ: str) -> Settings:

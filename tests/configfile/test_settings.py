@@ -3,31 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
 import pytest
 
+from tests.writing import Write
 from trionet.config import LogConfig, NodeConfig
 from trionet.configfile import Override, ServiceConfig, Settings, load_settings
 from trionet.kernel.supervise import Restart
-
-Write = Callable[[str, str], str]
-
-
-@pytest.fixture
-def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
-    """Write a file into an empty current directory, and return its name."""
-    monkeypatch.chdir(tmp_path)
-
-    def write(name: str, text: str) -> str:
-        path = Path(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-        return name
-
-    return write
 
 
 def load(*files: str, **environ: str) -> Settings:
