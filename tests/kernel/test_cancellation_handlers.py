@@ -7,6 +7,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.kernel.stage import Caller, Puppet, Stage, actor_of, begin, opened, start
+from tests.stubborn import Stubborn
 from trionet import RemoteError, Service, ServiceExited, command, spec
 
 # --- the handler cancels its own caller ---------------------------------------------------------------
@@ -114,36 +115,8 @@ async def test_c6_a_spent_scope_does_not_reach_a_handler_that_was_queued(autojum
 # --- handlers that do not just end --------------------------------------------------------------------
 
 
-class Stubborn(Service):
-    """Handlers that end in other ways when they are cancelled."""
-
-    @command
-    async def swallow(self) -> str:
-        try:
-            await trio.sleep_forever()
-        except trio.Cancelled:
-            return "after all"
-
-    @command
-    async def convert(self) -> None:
-        try:
-            await trio.sleep_forever()
-        except trio.Cancelled:
-            raise KeyError("instead") from None
-
-    @command
-    async def clean_up(self) -> None:
-        try:
-            await trio.sleep_forever()
-        finally:
-            with trio.CancelScope(shield=True):
-                await trio.sleep(5)
-
-    @command
-    async def group(self) -> None:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(trio.sleep_forever)
-            nursery.start_soon(trio.sleep_forever)
+class Worse(Stubborn):
+    """Handlers that end in still other ways when they are cancelled."""
 
     @command
     async def group_with_error(self) -> None:
@@ -164,12 +137,6 @@ class Stubborn(Service):
         except trio.Cancelled as cancelled:
             raise BaseExceptionGroup("outer", [BaseExceptionGroup("inner", [cancelled])]) from None
 
-    @command
-    async def own_scope(self) -> str:
-        with trio.move_on_after(1):
-            await trio.sleep_forever()
-        return "moved on"
-
 
 OF_NURSERY = "Exceptions from Trio nursery (1 sub-exception)"
 
@@ -177,7 +144,7 @@ OF_NURSERY = "Exceptions from Trio nursery (1 sub-exception)"
 async def outcome_of(name: str) -> tuple[str, float]:
     """How a call of a stubborn handler ends that is cancelled after ten seconds, and when."""
     async with opened() as node, trio.open_nursery() as nursery:
-        await node.start(Stubborn, name=".stubborn")
+        await node.start(Worse, name=".stubborn")
         caller = await begin(nursery, lambda: node.call(".stubborn", name))
         began = trio.current_time()
         await trio.sleep(10)
@@ -211,14 +178,14 @@ async def test_c6_the_call_is_over_when_the_handler_is(
 async def test_c6_a_cancelled_within_a_scope_of_the_handler_stays_there(autojump_clock: MockClock) -> None:
     """A handler may cancel its own scopes; its caller gets what it returns."""
     async with opened() as node:
-        stubborn = await node.start(Stubborn)
+        stubborn = await node.start(Worse)
         assert await stubborn.own_scope() == "moved on"
 
 
 async def test_c6_a_remote_error_of_a_cleanup_is_told(autojump_clock: MockClock) -> None:
     """What a handler raised in place of the cancellation is the outcome, with its traceback."""
     async with opened() as node:
-        stubborn = await node.start(Stubborn)
+        stubborn = await node.start(Worse)
         with trio.move_on_after(1), pytest.raises(RemoteError) as caught:
             await stubborn.group_with_error()
         assert "KeyError: 'within'" in caught.value.traceback_text

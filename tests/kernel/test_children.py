@@ -286,16 +286,18 @@ async def test_c9_a_child_that_is_ended_is_no_failure(node: Node, way: str) -> N
     assert await parent.wait(0) == "parent"
 
 
+class Broken(Failing):
+    async def teardown(self) -> None:
+        raise KeyError("teardown")
+
+
+class ParentOfBroken(Service):
+    async def setup(self) -> None:
+        await self.start(spec(Broken), name=".broken")
+
+
 async def test_c9_a_child_whose_teardown_raises_is_a_failure(node: Node) -> None:
-    class Broken(Failing):
-        async def teardown(self) -> None:
-            raise KeyError("teardown")
-
-    class Parent(Service):
-        async def setup(self) -> None:
-            await self.start(spec(Broken), name=".broken")
-
-    parent = await node.start(Parent)
+    parent = await node.start(ParentOfBroken)
     async with node.watch(parent) as end:
         await node.stop(".broken")
         assert str(await end.wait()) == "failed: KeyError: 'teardown'"
@@ -304,15 +306,7 @@ async def test_c9_a_child_whose_teardown_raises_is_a_failure(node: Node) -> None
 async def test_c9_a_child_that_fails_while_its_parent_ends_is_logged(
     node: Node, caplog: pytest.LogCaptureFixture
 ) -> None:
-    class Broken(Failing):
-        async def teardown(self) -> None:
-            raise KeyError("teardown")
-
-    class Parent(Service):
-        async def setup(self) -> None:
-            await self.start(spec(Broken), name=".broken")
-
-    parent = await node.start(Parent)
+    parent = await node.start(ParentOfBroken)
     await node.stop(parent)
     assert ["failed", "stopped"] == [each.reason for each in exits(node)]
     (record,) = [each for each in caplog.records if each.levelno == logging.ERROR]

@@ -7,6 +7,7 @@ import trio
 from trio.testing import MockClock
 
 from tests.kernel.stage import Stage, actor_of, begin, exceeded, opened, start
+from tests.stubborn import Stubborn
 from trionet import DeadlineExceeded, RemoteError, Service, command
 
 # --- by state ---------------------------------------------------------------------------------------
@@ -80,34 +81,8 @@ async def test_c6_in_time(autojump_clock: MockClock) -> None:
 # --- handlers that do not just end --------------------------------------------------------------------
 
 
-class Slow(Service):
-    @command
-    async def swallow(self) -> str:
-        try:
-            await trio.sleep_forever()
-        except trio.Cancelled:
-            return "after all"
-
-    @command
-    async def convert(self) -> None:
-        try:
-            await trio.sleep_forever()
-        except trio.Cancelled:
-            raise KeyError("instead") from None
-
-    @command
-    async def clean_up(self) -> None:
-        try:
-            await trio.sleep_forever()
-        finally:
-            with trio.CancelScope(shield=True):
-                await trio.sleep(3)
-
-    @command
-    async def group(self) -> None:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(trio.sleep_forever)
-            nursery.start_soon(trio.sleep_forever)
+class Slow(Stubborn):
+    cleaning = 3
 
     @command
     async def own_timeout(self) -> None:

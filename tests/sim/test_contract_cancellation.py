@@ -7,7 +7,8 @@ import trio
 from trio.testing import MockClock
 
 from tests.sim.places import REST, Placement, everywhere, open_places
-from trionet import Service, command
+from tests.stubborn import Stubborn
+from trionet import command
 
 
 @everywhere
@@ -103,31 +104,7 @@ async def test_c9_a_shielded_command_that_fails_when_nobody_waits_is_logged(
         assert "ValueError: a" in caplog.text
 
 
-class Stubborn(Service):
-    """Handlers that end in their own ways when they are cancelled."""
-
-    @command
-    async def swallow(self) -> str:
-        try:
-            await trio.sleep_forever()
-        except trio.Cancelled:
-            return "after all"
-
-    @command
-    async def convert(self) -> None:
-        try:
-            await trio.sleep_forever()
-        except trio.Cancelled:
-            raise KeyError("instead") from None
-
-    @command
-    async def clean_up(self) -> None:
-        try:
-            await trio.sleep_forever()
-        finally:
-            with trio.CancelScope(shield=True):
-                await trio.sleep(5)
-
+class Late(Stubborn):
     @command
     async def clean_up_and_return(self) -> str:
         try:
@@ -136,18 +113,6 @@ class Stubborn(Service):
             with trio.CancelScope(shield=True):
                 await trio.sleep(0.5)
             return "late"  # noqa: B012 - a handler that does what it should not
-
-    @command
-    async def group(self) -> None:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(trio.sleep_forever)
-            nursery.start_soon(trio.sleep_forever)
-
-    @command
-    async def own_scope(self) -> str:
-        with trio.move_on_after(1):
-            await trio.sleep_forever()
-        return "moved on"
 
 
 @everywhere
@@ -166,7 +131,7 @@ async def test_c6_the_call_is_over_when_the_handler_is(
 ) -> None:
     """What a cancelled handler still returns or raises is the outcome."""
     async with open_places(placement) as places, trio.open_nursery() as nursery:
-        stubborn = await places.there.start(Stubborn)
+        stubborn = await places.there.start(Late)
         began = trio.current_time()
         caller = await places.begin(nursery, lambda: places.here.call(stubborn, name))
         with trio.move_on_after(10 - REST):
@@ -183,7 +148,7 @@ async def test_c6_over_a_link_the_wait_for_the_confirmation_has_an_end(
 ) -> None:
     """The caller leaves after cancel_grace; the handler is listed as abandoned until it ends."""
     async with open_places("remote", cancel_grace=grace) as places, trio.open_nursery() as nursery:
-        stubborn = await places.there.start(Stubborn)
+        stubborn = await places.there.start(Late)
         began = trio.current_time()
         caller = await places.begin(nursery, lambda: places.here.call(stubborn, "clean_up"))
         await trio.sleep(10 - REST)
@@ -200,7 +165,7 @@ async def test_c6_over_a_link_the_wait_for_the_confirmation_has_an_end(
 
 async def test_c6_locally_there_is_no_grace_time(autojump_clock: MockClock) -> None:
     async with open_places("local") as places, trio.open_nursery() as nursery:
-        stubborn = await places.there.start(Stubborn)
+        stubborn = await places.there.start(Late)
         began = trio.current_time()
         caller = await places.begin(nursery, lambda: places.here.call(stubborn, "clean_up"))
         await trio.sleep(10 - REST)
