@@ -3,10 +3,12 @@
 The layers, lowest first; each imports only what stands before it:
 
 * values: :mod:`~trionet.handle`, :mod:`~trionet.errors`, :mod:`~trionet.message`, :mod:`~trionet.config`,
-  :mod:`~trionet.cluster_config`, :mod:`~trionet.cluster_events`, :mod:`~trionet.metrics_config`
+  :mod:`~trionet.cluster_config`, :mod:`~trionet.cluster_events`, :mod:`~trionet.console_config`,
+  :mod:`~trionet.metrics_config`
 * ``wire`` (bytes in, events out; no Trio) and ``kernel`` (services on one node; no sockets, no bytes)
 * ``net`` (links, harbor, master and slave)
 * ``services`` (ready-made services, written with the names below)
+* ``configfile`` (settings from files) and :mod:`~trionet.logs`
 * :mod:`~trionet.program` and ``cli``
 
 Everything that is public is named here, in ``trionet.testing`` or in ``trionet.services``.
