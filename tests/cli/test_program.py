@@ -75,6 +75,18 @@ def test_a_main_that_is_not_async_is_refused() -> None:
         run(main)
 
 
+def test_what_cannot_be_called_is_refused_before_anything_runs() -> None:
+    """Most of all what a call of ``main`` gives, as ``asyncio.run`` takes it."""
+
+    async def main() -> None: ...
+
+    coroutine: Any = main()
+    with pytest.raises(TypeError, match=r"expected its function: run\(main\), not run\(main\(\)\)"):
+        run(coroutine)
+    with pytest.raises(TypeError, match=r"found 5, expected a function: async def main\(node\)"):
+        run(5)  # type: ignore[call-overload]
+
+
 def test_what_is_cut_off_gives_exit_code_75_and_the_list(caplog: pytest.LogCaptureFixture) -> None:
     async def main(node: Node) -> None:
         await node.start(Lingering, name=".a")

@@ -57,7 +57,7 @@ WRONG: dict[str, tuple[Callable[[Node], Any], str, tuple[Any, ...], type[CallErr
         "echo",
         (),
         NodeDown,
-        ":00000001 is of an earlier incarnation of this node",
+        ":00000001 is of an earlier incarnation of this node, or of another node without a cluster",
     ),
     "elsewhere": (
         lambda node: Handle(0x09000001, 5),

@@ -82,7 +82,7 @@ async def test_c5_a_send_to_nobody(caplog: pytest.LogCaptureFixture) -> None:
         reasons = {
             ".nobody": "nobody owns the name '.nobody'",
             dead: "no service at :00000001: it has ended, or never was",
-            old: ":00000001 is of an earlier incarnation of this node",
+            old: ":00000001 is of an earlier incarnation of this node, or of another node without a cluster",
             there: ":03000001 is on another node, and this one has no network (harbor id 0)",
             ":05000001": "harbor 5 is on another node, and this one has no network (harbor id 0)",
         }

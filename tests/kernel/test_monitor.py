@@ -85,6 +85,8 @@ async def test_a_stuck_handler_is_reported_while_it_is_stuck(reports: Reports, n
         assert f'File "{__file__}"' in text
         assert "in hold_the_loop" in text
         assert f"in {name}" in text
+        first = text.splitlines()[1]
+        assert f'File "{__file__}"' in first, "what leads to the handler is left out"
         assert node.statistics().stalls >= 1
         assert node.statistics().stalls == node.monitor.stalls
 

@@ -171,8 +171,9 @@ async def test_what_cannot_be_started(class_name: str, error: type[Exception], t
 async def test_by_default_nothing_may_be_started() -> None:
     async with open_cluster(2) as cluster:
         _, two = await put_up(cluster)
-        with pytest.raises(LaunchRefused, match="allows nothing to be started from elsewhere"):
+        with pytest.raises(LaunchRefused, match="allows nothing to be started from elsewhere") as caught:
             await two.start(Plain)
+        assert not hasattr(caught.value, "__notes__"), "where in trionet it was refused tells nobody anything"
 
 
 async def test_arguments_are_values() -> None:

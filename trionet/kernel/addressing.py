@@ -45,7 +45,9 @@ class Addressing:
             if target.incarnation == self.incarnation:
                 return self.actors.get(target.value & MAX_LOCAL) or self._nothing_at(target)
             if target.value >> LOCAL_BITS == self.network.harbor:
-                raise NodeDown(f"{target} is of an earlier incarnation of this node", executed=False)
+                also = "" if self.network.harbor else ", or of another node without a cluster"
+                text = f"{target} is of an earlier incarnation of this node{also}"
+                raise NodeDown(text, executed=False)
             return target
         if target.startswith(":"):
             return self.locate(self.parse_handle(target))

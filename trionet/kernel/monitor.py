@@ -17,14 +17,29 @@ import threading
 import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING
+from types import FrameType
+from typing import TYPE_CHECKING, Final
 
 import trio
+
+from trionet.kernel import handlers
 
 if TYPE_CHECKING:
     from trionet.kernel.messaging import Messaging
 
 _log = logging.getLogger("trionet.monitor")
+
+
+#: Where a step of a task begins: what leads there is the same in each stack, and tells nobody anything.
+_BEGINNINGS: Final = (trio.run.__code__.co_filename, handlers.__file__)
+
+
+def _from_users_code(frame: FrameType) -> traceback.StackSummary:
+    """The stack from where Trio or a service began to run somebody's code."""
+    stack = traceback.extract_stack(frame)
+    begun = [number for number, each in enumerate(stack, 1) if each.filename in _BEGINNINGS]
+    kept = stack[begun[-1] :] if begun else stack
+    return traceback.StackSummary.from_list(kept or stack)
 
 
 class Monitor:
@@ -83,7 +98,7 @@ class Monitor:
     def _report(self) -> None:
         self.stalls += 1
         frame = sys._current_frames().get(self._thread_id)
-        stack = "".join(traceback.format_stack(frame)) if frame is not None else "unknown\n"
+        stack = "unknown\n" if frame is None else "".join(_from_users_code(frame).format())
         request = self._node.current
         what = "code outside any handler"
         if request is not None:

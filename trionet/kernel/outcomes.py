@@ -137,13 +137,23 @@ def portable(error: BaseException, node: Node) -> Exception:
         except BadMessage as refused:
             text += f"(its class is declared, but it cannot travel: {refused})\n"
         else:
-            inside = "".join(f"  | {line}\n" for line in text.splitlines())
-            copied.add_note("  | --- in the service that was called ---\n" + inside.rstrip())
+            if not _is_all_of_trionet(error):
+                inside = "".join(f"  | {line}\n" for line in text.splitlines())
+                copied.add_note("  | --- in the service that was called ---\n" + inside.rstrip())
             return copied  # type: ignore[no-any-return]
     name = type(error).__qualname__
     if type(error).__module__ != "builtins":
         name = f"{type(error).__module__}.{name}"
     return RemoteError(name, text_of(error), text)
+
+
+def _is_all_of_trionet(error: BaseException) -> bool:
+    """Whether a service of trionet refused something: where in it that was tells a user nothing."""
+    if error.__cause__ is not None or (error.__context__ is not None and not error.__suppress_context__):
+        return False  # such as what a constructor raised
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    modules = [type(error).__module__, *(frame.f_globals.get("__name__", "") for frame in frames)]
+    return all(f"{each}.".startswith("trionet.") for each in modules)
 
 
 def traceback_text(error: BaseException) -> str:

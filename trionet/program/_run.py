@@ -192,8 +192,15 @@ def run(
         HarborTaken: if the harbor id belongs to a living node.
         Superseded: if another node has taken the harbor id; the services have stopped.
         ClusterError: if an address cannot be listened at, or the master refuses the node.
+        TypeError: if ``main`` cannot be called, such as what ``main()`` gives, or is no async function.
         Exception: what ``main`` raised, after the node stopped.
     """
+    given: object = main
+    if inspect.iscoroutine(given):
+        given.close()
+        raise TypeError(f"found the coroutine {given!r}, expected its function: run(main), not run(main())")
+    if not callable(given):
+        raise TypeError(f"found {given!r}, expected a function: async def main(node)")
     network = None if cluster is None else open_harbor(cluster)
     parent = Parent.adopt()
     with StopSignals() as stops:
