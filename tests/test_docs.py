@@ -112,6 +112,8 @@ def choose(block: Block) -> tuple[Callable[[Block, str], None], str]:
             return compile_only, ""
         case "python", "file", _, path:
             return run_file, path
+        case "python", "part", _, path:
+            return compile_part, path
         case "toml", "", *_:
             return parse_toml, ""
         case "toml", "config", *_:
@@ -128,6 +130,12 @@ def run_file(block: Block, path: str) -> None:
     """Run a program that must be in a file as well."""
     assert block.text in (ROOT / path).read_text(encoding="utf-8")
     run_python(block, "")
+
+
+def compile_part(block: Block, path: str) -> None:
+    """Compile a part of a program; it must be in the file, which other tests run."""
+    assert block.text in (ROOT / path).read_text(encoding="utf-8")
+    compile_only(block, "")
 
 
 def run_python(block: Block, _: str) -> None:
