@@ -138,9 +138,6 @@ class Worse(Stubborn):
             raise BaseExceptionGroup("outer", [BaseExceptionGroup("inner", [cancelled])]) from None
 
 
-OF_NURSERY = "Exceptions from Trio nursery (1 sub-exception)"
-
-
 async def outcome_of(name: str) -> tuple[str, float]:
     """How a call of a stubborn handler ends that is cancelled after ten seconds, and when."""
     async with opened() as node, trio.open_nursery() as nursery:
