@@ -9,8 +9,9 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from trionet.errors import BadMessage, NodeDown, NoSuchService
-from trionet.handle import Handle
+from trionet.handle import MAX_LOCAL, Handle
 from trionet.kernel.dead_letters import DeadLetter
+from trionet.net.failures import MAX_TEXT
 
 if TYPE_CHECKING:
     from trionet.kernel.request import Request
@@ -84,11 +85,15 @@ class NodeDesk:
         Raises:
             BadMessage: if the report is malformed.
         """
-        if len(args) != 4 or not isinstance(args[0], int) or not isinstance(args[1], Handle):
-            raise BadMessage("a malformed report of an undelivered message", executed=False)
-        source, target, command, reason = args
-        sender = None if source == NODE_ID else self._peer.local_handle(source)
-        self._peer.node.dead_letters.add(DeadLetter(sender, target, str(command), (), {}, str(reason)))
+        match args:
+            case (int() as source, Handle() as target, str() as command, str() as reason) if (
+                0 <= source <= MAX_LOCAL
+            ):
+                sender = None if source == NODE_ID else self._peer.local_handle(source)
+                about = DeadLetter(sender, target, command, (), {}, reason[:MAX_TEXT])
+                self._peer.node.dead_letters.add(about)
+            case _:
+                raise BadMessage("a malformed report of an undelivered message", executed=False)
 
     def _begin(self, session: int, function: Callable[..., Awaitable[Any]], *args: Any) -> None:
         self._open.add(session)

@@ -33,25 +33,24 @@ _SIMPLE: Final[dict[int, type[CallError]]] = {
     13: errors.NoReply,
 }
 _CODES: Final = {cls: code for code, cls in _SIMPLE.items()}
-#: Characters of a text that an error carries, at most.
-MAX_TEXT: Final = 64 * 1024
+#: Bytes of a text that an error carries, at most; with three of them it still fits into any message.
+MAX_TEXT: Final = 20 * 1024
 
 
 def encode_failure(error: Exception, codec: Codec) -> tuple[int, bool | None, bytes]:
     """Return code, ``executed`` and payload of an error."""
     if isinstance(error, RemoteError):
-        parts = [error.type_name[:MAX_TEXT], error.text[:MAX_TEXT], error.traceback_text[-MAX_TEXT:]]
-        return REMOTE, error.executed, codec.encode([_clean(part) for part in parts])
+        parts = [cut(error.type_name), cut(error.text), cut(error.traceback_text, from_end=True)]
+        return REMOTE, error.executed, codec.encode(parts)
     if value_class(type(error)) is not None:
         try:
             return DECLARED, True, codec.encode(error)
         except BadMessage as refused:
             return encode_failure(RemoteError(type(error).__qualname__, str(error), str(refused)), codec)
     if isinstance(error, Deadlock):
-        return _DEADLOCK, error.executed, codec.encode([_clean(each) for each in error.chain])
+        return _DEADLOCK, error.executed, codec.encode(cut("\n".join(error.chain)).split("\n"))
     executed = error.executed if isinstance(error, CallError) else None
-    text = _clean(str(error)[:MAX_TEXT])
-    return _CODES.get(type(error), 0), executed, codec.encode(text)  # type: ignore[arg-type]
+    return _CODES.get(type(error), 0), executed, codec.encode(cut(str(error)))  # type: ignore[arg-type]
 
 
 def decode_failure(
@@ -82,5 +81,8 @@ def _texts(content: Any, count: int | None) -> bool:
     return all(isinstance(each, str) for each in content)
 
 
-def _clean(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()
+def cut(text: str, *, from_end: bool = False) -> str:
+    """Make a text of any length, whatever is in it, one that can travel; what is too much goes."""
+    short = text[-MAX_TEXT:] if from_end else text[:MAX_TEXT]
+    data = short.encode("utf-8", "replace")
+    return (data[-MAX_TEXT:] if from_end else data[:MAX_TEXT]).decode("utf-8", "ignore")

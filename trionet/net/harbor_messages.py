@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from trionet.errors import NodeDown
+from trionet.errors import BadMessage, CallError, NodeDown
 from trionet.handle import LOCAL_BITS, Handle
 from trionet.kernel.feed import Feed
 from trionet.kernel.network import Outgoing
@@ -136,7 +136,17 @@ class HarborMessages:
         await self._ask(self._peer(handle), KILL if kill else STOP, (handle,))
 
     async def _ask(self, peer: LinkEnd, command: str, args: tuple[Any, ...]) -> Any:
-        """Ask another node itself."""
+        """Ask another node itself.
+
+        Raises:
+            CallError: one of its subclasses, whatever that node says.
+        """
         target = Handle(peer.harbor << 24 | NODE_ID, peer.incarnation)
         deadline = trio.current_effective_deadline()
-        return await self.call(Outgoing(None, target, command, args, {}, deadline, False, 0, None))
+        try:
+            return await self.call(Outgoing(None, target, command, args, {}, deadline, False, 0, None))
+        except CallError:
+            raise
+        except Exception as error:  # a declared one, which only services raise
+            text = f"{peer.describe()} answered {command!r} with an error that no node raises: {error!r:.200}"
+            raise BadMessage(text) from None

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from trionet.cluster_config import ClusterConfig
-from trionet.handle import Handle
+from trionet.handle import LOCAL_BITS, Handle
 from trionet.net.pump import Pump
 from trionet.wire.agreement import Agreement
 from trionet.wire.codec import Codec
@@ -54,8 +54,8 @@ class LinkEnd:
         return f"harbor {self.harbor}"
 
     def local_handle(self, local: int) -> Handle:
-        """The handle of a service of this node."""
-        return Handle.make(self.node.harbor, local, self.node.incarnation)
+        """The handle of a service of this node, of 24 bits; that of 0, which is no service, too."""
+        return Handle(self.node.harbor << LOCAL_BITS | local, self.node.incarnation)
 
     def kick(self) -> None:
         """Have written what is queued."""

@@ -318,6 +318,9 @@ class Links:
     def _take_in(self, link: Link) -> Link | None:
         """Decide between a new link and one that is there already."""
         harbor = link.peer.harbor
+        if self._machine.may_accept(harbor, link.peer.incarnation) is not True:
+            link.peer.end("the other node has left the cluster, in that incarnation")
+            return None
         old = self.open.get(harbor)
         if old is not None and old.peer.incarnation == link.peer.incarnation:
             lower = min(harbor, self._identity.harbor)

@@ -120,7 +120,15 @@ class MasterTask:
             greeted()
             self._carry_out(self.machine.connected(key, trio.current_time()))
 
-        pump = Pump(connection, agreement, settings_of(self._config), handle, lambda: None, opened)
+        pump = Pump(
+            connection,
+            agreement,
+            settings_of(self._config),
+            handle,
+            lambda: None,
+            opened,
+            must_take=MAX_MESSAGE,
+        )
         self._links[key] = pump
         try:
             await pump.run()

@@ -39,7 +39,7 @@ from trionet.wire.link_events import (
     PeerSilent,
     Route,
 )
-from trionet.wire.link_frames import LinkSettings
+from trionet.wire.link_frames import CHUNK, LinkSettings
 from trionet.wire.link_user import Messages, NoMessages
 
 #: Bytes that are read at a time, at least and at most; how many follows from the time that reading takes.
@@ -75,6 +75,7 @@ class Pump:
         opened: called once, when both ends have said open and messages may be sent.
         gather: called when the link is about to write, to hand over what has waited for that.
         messages: takes calls, sends and replies.
+        must_take: bytes that the peer must take in a message, so that nothing of this end fails by its size.
 
     Attributes:
         link: the machine; call :meth:`kick` after each use that may queue something.
@@ -97,6 +98,7 @@ class Pump:
         opened: Callable[[], None],
         gather: Callable[[], None] = lambda: None,
         messages: Messages | None = None,
+        must_take: int = CHUNK,
     ) -> None:
         takes = NoMessages() if messages is None else messages
         self.called: Callable[[int, Route, float, int, bytes], bool] = takes.called
@@ -119,6 +121,7 @@ class Pump:
         self._drained = drained
         self._opened = opened
         self._gather = gather
+        self._must_take = must_take
         self.writer: trio.lowlevel.Task | None = None
         self._timer = trio.CancelScope()
         self._timer_at = inf
@@ -268,6 +271,10 @@ class Pump:
     def happened(self, event: LinkEvent) -> None:
         """Deal with what concerns the connection; the rest is the handler's."""
         if isinstance(event, Opened):
+            least = self._must_take
+            if event.settings.message_size < least:
+                text = "an open with messages of {} bytes at most; expected {} or more"
+                raise ProtocolError(text.format(event.settings.message_size, least))
             self._opened()
             self._set_timer()
         elif isinstance(event, PeerSilent):

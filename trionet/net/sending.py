@@ -21,6 +21,7 @@ from trionet.net.pump import WRITE_EARLY
 from trionet.net.streams import OutboundStream
 from trionet.wire.link_errors import LinkBusy, LinkError, MessageTooLarge, WindowFull
 from trionet.wire.link_frames import CHUNK
+from trionet.wire.link_send import check_route
 
 if TYPE_CHECKING:
     from trionet.kernel.actor import Actor
@@ -161,7 +162,20 @@ class Sending(LinkEnd):
             raise NodeDown(f"the link to {self.describe()} has ended", executed=False)
 
     def _stand_in_line(self, outbound: Outbound) -> None:
-        self._lines.setdefault(outbound.message.target.local, OrderedDict())[outbound] = None
+        """Let a message wait for room, unless the link will never take it.
+
+        Raises:
+            BadMessage: if it is larger than the other node takes.
+            NodeDown: if the link is closing.
+            ValueError: if the name of its command is too long.
+        """
+        message = outbound.message
+        check_route(NODE_ID, message.target.local, message.command)
+        try:
+            self.link.check_size(len(outbound.payload))
+        except LinkError as error:
+            self._refuse(message.target, message.command, error)
+        self._lines.setdefault(message.target.local, OrderedDict())[outbound] = None
 
     def _is_congested(self, size: int) -> bool:
         """Tell whether too much waits for the socket; a small message does not wait for large ones (C2)."""
@@ -203,12 +217,14 @@ class Sending(LinkEnd):
                 del self._lines[target]
 
     def fill_windows(self) -> None:
-        """Let messages go for which there may be room now; a link that is closing has none any more."""
-        if self.link.is_open:
-            for target in list(self._lines):
-                self._fill(target)
+        """Let messages go for which there may be room now."""
+        for target in list(self._lines):
+            self._fill(target)
 
     def _fill(self, target: int) -> None:
+        """Let messages for a service go; a link that is closing has no room any more."""
+        if not self.link.is_open:
+            return
         line = self._lines.get(target)
         while line:
             outbound = next(iter(line))

@@ -18,7 +18,7 @@ from trionet.kernel.messaging import SLICE
 from trionet.kernel.network import Outgoing
 from trionet.message import NO_CHECKS
 from trionet.net.desk import NODE_ID, UNDELIVERED, NodeDesk
-from trionet.net.failures import decode_failure, encode_failure
+from trionet.net.failures import cut, decode_failure, encode_failure
 from trionet.net.inbound import InboundCall, InboundSend
 from trionet.net.outbound_send import OutboundReport
 from trionet.net.sending import BUNDLE_FROM, Sending
@@ -94,10 +94,8 @@ class Serving(Sending):
         self._accept(request)
 
     def refuse(self, session: int, error: CallError) -> None:
-        """Answer a call with an error, unless the link has ended, or this end has said its last."""
-        self._serving.pop(session, None)
-        if self.link.is_open:
-            self.link.fail(session, *encode_failure(error, self.codec))
+        """Answer a call that did not get to its target."""
+        self.fail(session, *encode_failure(error, self.codec))
 
     def sent(self, route: Route, trace: int, payload: bytes) -> bool:
         """A service of the other node sends to one of this; tells whether that is over with its inbox."""
@@ -253,11 +251,16 @@ class Serving(Sending):
             self._pump.kick()
 
     def fail(self, session: int, code: int, executed: bool | None, payload: bytes) -> None:
-        """Answer a call with an error."""
+        """Answer a call with an error, unless the link has ended, or this end has said its last."""
         self._serving.pop(session, None)
-        if self.link.is_open:
+        if not self.link.is_open:
+            return
+        try:
             self.link.fail(session, code, executed, payload)
-            self._pump.kick()
+        except MessageTooLarge as error:
+            refused = BadMessage(f"the error: {error}", executed=executed)
+            self.link.fail(session, *encode_failure(refused, self.codec))
+        self._pump.kick()
 
     def confirm_cancel(self, session: int) -> None:
         """Tell that a cancelled call is over."""
@@ -279,7 +282,7 @@ class Serving(Sending):
 
     def report_undelivered(self, source: int, target: Handle, command: str, reason: str) -> None:
         """Tell the other node that a message which it sent reached nobody."""
-        args = (source, target, command, reason)
+        args = (source, target, command, cut(reason))
         node = Handle(self.harbor << LOCAL_BITS | NODE_ID, self.incarnation)
         message = Outgoing(None, node, UNDELIVERED, args, {}, inf, False, 0, None)
         self.send_report(OutboundReport(self, message, self.codec.encode_arguments(args, {})))

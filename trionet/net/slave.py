@@ -18,7 +18,7 @@ from trionet.net.backoff import Backoff
 from trionet.net.fence import Fence
 from trionet.net.greeting import GreetingFailed, agreed, greet
 from trionet.net.identity import Identity
-from trionet.net.master import decode, encode, settings_of
+from trionet.net.master import MAX_MESSAGE, decode, encode, settings_of
 from trionet.net.pump import Pump
 from trionet.net.transport import TlsRefused, Transport
 from trionet.wire import effects
@@ -167,7 +167,9 @@ class SlaveTask:
             self.apply(self.machine.connected(trio.current_time()))
 
         settings = settings_of(self._config)
-        self._pump = Pump(connection, agreement, settings, self._handle, lambda: None, opened)
+        self._pump = Pump(
+            connection, agreement, settings, self._handle, lambda: None, opened, must_take=MAX_MESSAGE
+        )
         reason = await self._pump.run()
         _log.info("the connection to the master ended: %s", reason)
 

@@ -43,6 +43,9 @@ CHAIN_TIME: Final = 5.0
 MOST_TOLD: Final = 10
 #: Calls between nodes that a chain is followed through.
 MOST_HOPS: Final = 32
+#: Lines of a chain that another node may tell, and characters of each.
+MOST_LINES: Final = 4 * MOST_HOPS
+MOST_LINE: Final = 200
 
 
 class LongWaits:
@@ -140,10 +143,12 @@ class LongWaits:
             return here, False
         with trio.move_on_after(CHAIN_TIME):
             try:
-                lines, is_circle = await self._ask(peer, question, (session, [*hops, hop]))
-            except (CallError, TypeError, ValueError):
+                answer = await self._ask(peer, question, (session, [*hops, hop]))
+            except CallError:
                 return here, False
-            return [str(line) for line in lines] or here, is_circle is True
+            match answer:
+                case [list() as lines, bool() as is_circle] if all(type(line) is str for line in lines):
+                    return [line[:MOST_LINE] for line in lines[:MOST_LINES]] or here, is_circle
         return here, False
 
     def _blocker(self, request: Request) -> Request | None:

@@ -13,6 +13,7 @@ from trionet.handle import Handle
 from trionet.kernel.context import current_actor
 from trionet.kernel.watch import Exit, Reason
 from trionet.net.desk import NODE_ID
+from trionet.net.failures import cut
 from trionet.net.link_end import LinkEnd
 from trionet.wire import link_events as events
 from trionet.wire.link_errors import LinkBusy, LinkNotOpen
@@ -53,7 +54,10 @@ class Watching(LinkEnd):
         def tell(exit_: Exit) -> None:
             self._watched.pop(watch, None)
             if self.link.is_open:
-                self.link.exited(watch, self.codec.encode([exit_.reason, exit_.error]))
+                self.link.exited(
+                    watch,
+                    self.codec.encode([exit_.reason, None if exit_.error is None else cut(exit_.error)]),
+                )
                 self._pump.kick()
 
         if actor is None:

@@ -33,6 +33,8 @@ from trionet.wire.plain import AtomCodec
 
 #: Bytes of the head of a bundle.
 _HEAD: Final = 16
+#: The largest number of a session: it has 64 bits in all other frames.
+MOST_SESSION: Final = (1 << 64) - 1
 _SHORT: Final = "an entry of a bundle that is shorter than its fields"
 
 
@@ -143,6 +145,7 @@ class BundleReceiver(AnswerReceiver):
             or type(trace) is not int
             or not 0 <= trace <= MOST_TRACE
             or type(session) is not int
+            or not 0 <= session <= MOST_SESSION
             or type(remaining) is not float
             or not remaining >= 0
             or type(arity) is not int
