@@ -12,6 +12,8 @@ from tests.kernel.nodes import Echo, instance_of
 from tests.sim.places import Placement, everywhere, open_places
 from tests.values_table import REFUSED, VALUES, Broke, Player, same
 from trionet import BadMessage, Handle, NodeConfig, Service, command, value
+from trionet.message._classes import BY_CLASS, BY_NAME
+from trionet.testing import open_cluster
 
 #: What is no value of the kernel: the table has a reference class of its own.
 TABLE = {
@@ -181,6 +183,30 @@ async def test_c1_a_declared_exception_travels_as_itself(
         assert (caught.value.owner, caught.value.missing) == ("ann", 3)
         assert "in the service that was called" in "".join(caught.value.__notes__)
         assert "def fail" not in str(caught.value)
+
+
+async def test_c1_a_class_that_the_other_node_does_not_know_is_told_with_the_place(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of arguments the handler has not begun; of an error at least what it says arrives."""
+    async with open_cluster(2) as cluster:
+        giver = cluster[1].ref(await cluster[2].start(Giver), Giver)
+        monkeypatch.delitem(BY_NAME, BY_CLASS[Years].name)
+        monkeypatch.delitem(BY_NAME, BY_CLASS[Broke].name)
+        with pytest.raises(
+            BadMessage, match=r"^harbor 2 could not read the arguments: 'tests\.Years' is not"
+        ) as of:
+            await giver.older(Years(1))
+        assert of.value.executed is False
+        with pytest.raises(
+            BadMessage, match=r"^the error could not be read: .*; it says 'ann lacks 3'$"
+        ) as of:
+            await giver.fail()
+        assert of.value.executed is True
+        async with cluster[1].dead_letters.subscribe() as letters:
+            await giver.older.send(Years(1))
+            letter = await letters.receive()
+        assert letter.reason.startswith("harbor 2 could not read the arguments: ")
 
 
 # --- references and handles ---------------------------------------------------------------------------

@@ -190,6 +190,13 @@ CONTENTS: dict[str, tuple[int, Any, str]] = {
     "record-unhashable": (49159, ["player", [], "a"], "unhashable"),
     "exception-empty": (49160, [], "."),
     "exception-of-record": (49160, ["player", 0, 0], "'player' is not registered here as exception"),
+    "exception-unknown": (49160, ["os.Full", 1, 0, "no space"], "'os.Full' is not .*; it says 'no space'$"),
+    "exception-unknown-silent": (
+        49160,
+        ["os.Full", 0, 1, "no", "space"],
+        "it says nothing that can be read$",
+    ),
+    "exception-unknown-short": (49160, ["os.Full"], "it says nothing that can be read$"),
     "exception-no-counts": (49160, ["tests.values_table.Broke"], "."),
     "exception-count": (49160, ["tests.values_table.Broke", -1, 0], "a negative count"),
     "exception-bool": (49160, ["tests.values_table.Broke", True, 0, 1], "expected int, found bool"),

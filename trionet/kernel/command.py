@@ -153,7 +153,7 @@ class BoundCommand(Generic[P, R_co]):
         """Return the same command with other options.
 
         Args:
-            deadline: seconds that each call may take.
+            deadline: seconds that each call may take; with 0 it has a result only if nothing has to wait.
 
         Raises:
             ValueError: if the deadline is no number of seconds, 0 or more.

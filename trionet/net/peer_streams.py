@@ -61,7 +61,7 @@ class PeerStreams:
     def _on_stream(self, event: events.StreamReceived) -> None:
         peer, route, size = self._peer, event.route, len(event.payload)
         try:
-            arguments = peer.codec.decode_arguments(event.payload)
+            arguments = peer.arguments_of(event.payload)
             actor = peer.receiver(route.target)
             check_is_stream(actor, route.command)
             request = InboundStream(peer, route, actor, event.trace, size, arguments)

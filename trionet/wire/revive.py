@@ -30,6 +30,8 @@ MakeReference = Callable[[Handle | str, str | None], object]
 
 C = TypeVar("C", bound=Collection[Any])
 
+#: Characters of what an exception says whose class is not known.
+_MOST_SAID: Final = 500
 #: Members of a set or keys of a dict that may share one hash: more would make it as slow as a list.
 MAX_COLLISIONS: Final = 64
 _DAY: Final = 86_400
@@ -124,7 +126,10 @@ class Revive:
         return self._checked(info, rebuild(info, _fields(info, items[1::2], items[2::2])))
 
     def _exception(self, items: list[Any]) -> Any:
-        info = _class(items[0], "exception")
+        try:
+            info = _class(items[0], "exception")
+        except BadMessage as error:
+            raise BadMessage(f"{error}; it says {_said(items):.{_MOST_SAID}}") from None
         first = 3 + _count(items[1])
         second = first + 2 * _count(items[2])
         if second > len(items):
@@ -153,6 +158,12 @@ def _typed(content: Any, kind: type, what: str) -> Any:
     if type(content) is not kind:
         raise BadMessage(f"{what}: expected {kind.__name__}, found {type(content).__name__}")
     return content
+
+
+def _said(items: list[Any]) -> str:
+    """What an exception of an unknown class says, as far as that is a text."""
+    has_text = len(items) > 3 and items[1] != 0 and type(items[3]) is str
+    return repr(items[3]) if has_text else "nothing that can be read"
 
 
 def _count(number: Any) -> int:
