@@ -234,7 +234,10 @@ script = "b.py"
             result.stderr.splitlines(), key=lambda line: line.endswith("expected a script")
         )
         assert secret.startswith("cluster.toml:2: cluster.secret_file: no.key cannot be read: ")
-        assert [f"{name}.py: found no such file, expected a script" for name in "ab"] == scripts
+        assert [
+            "cluster.toml:4: nodes.a.script: found no file a.py, expected a script",
+            "cluster.toml:6: nodes.b.script: found no file b.py, expected a script",
+        ] == scripts
 
 
 def test_a_file_that_is_not_there_is_one_line(invoke: Invoke) -> None:

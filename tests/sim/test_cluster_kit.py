@@ -19,12 +19,21 @@ from trionet.testing import SimulatedCluster, open_cluster
 Deed = Callable[[SimulatedCluster], Coroutine[Any, Any, None]]
 
 
+async def test_a_cluster_has_a_node(autojump_clock: MockClock) -> None:
+    with pytest.raises(ValueError, match="nodes: found 0, expected 1 or more"):
+        async with open_cluster(0):
+            pass
+
+
 async def test_nodes_by_number(autojump_clock: MockClock) -> None:
     async with open_cluster(2) as cluster:
         assert list(cluster.nodes) == [1, 2]
         assert cluster[2].name == "node2"
         with pytest.raises(KeyError, match="node 3 does not run"):
             cluster[3]
+        for ask in (cluster.crash, cluster.wait_ended):
+            with pytest.raises(KeyError, match="node 3 was never started"):
+                await ask(3)
         with pytest.raises(ValueError, match="node 2 runs already"):
             await cluster.start(2)
         await cluster.stop(2)

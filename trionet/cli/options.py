@@ -97,7 +97,8 @@ def check_files(*all_settings: Settings) -> None:
     problems: list[str] = []
     for settings in all_settings:
         if settings.script is not None and not settings.script.is_file():
-            problems.append(f"{settings.script}: found no such file, expected a script")
+            entry = f"{settings.sources.get('node.name')}: nodes.{settings.node.name}"
+            problems.append(f"{entry}.script: found no file {settings.script}, expected a script")
         if settings.cluster is not None:
             try:
                 open_harbor(settings.cluster)

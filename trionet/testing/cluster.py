@@ -213,7 +213,7 @@ class SimulatedCluster:
         Raises:
             KeyError: if it was never started.
         """
-        process = self._processes[number]
+        process = self._started(number)
         self._network.host(f"node{number}").crash()
         process.scope.cancel()
         await process.over.wait()
@@ -240,9 +240,15 @@ class SimulatedCluster:
         Raises:
             KeyError: if it was never started.
         """
-        process = self._processes[number]
+        process = self._started(number)
         await process.over.wait()
         return _claim_failure(process)
+
+    def _started(self, number: int) -> _Process:
+        process = self._processes.get(number)
+        if process is None:
+            raise KeyError(f"node {number} was never started")
+        return process
 
     # --- the network ---------------------------------------------------------------------------------
 
@@ -347,7 +353,10 @@ async def open_cluster(
         Exception: with which a node ended by itself, if nobody asked for it; see
             :meth:`SimulatedCluster.wait_ended`.
         AssertionError: if something was left on a node.
+        ValueError: if ``nodes`` is not a number from 1 on.
     """
+    if nodes < 1:
+        raise ValueError(f"nodes: found {nodes}, expected 1 or more")
     network = LoopbackNetwork() if real else SimulatedNetwork(Random(seed + 1))
     failure: BaseException | None = None
     with seeded_scheduler(seed):
