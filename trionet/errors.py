@@ -37,7 +37,9 @@ def text_of(error: BaseException) -> str:
     """The text of any exception, also of one whose own ``__str__`` raises."""
     try:
         return str(error)
-    except Exception:
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
         return "<no text: its __str__ raised>"
 
 

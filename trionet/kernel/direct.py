@@ -112,9 +112,12 @@ def begin_here(request: Request, command: Declaration, began: float) -> float:
     node = actor.node
     try:
         if command.is_async:
-            lend(actor.resting.pop(), request, command)
+            lend(actor.resting[-1], request, command)
         else:
             run_plain(request, command)
+    except RecursionError:  # the stack of the sender is full, and no bug of trionet's has filled it
+        actor.handlers.pop(request, None)
+        raise
     except Exception as bug:
         actor.broke(request, bug)
         actor.begin(_raise, request.command, bug)

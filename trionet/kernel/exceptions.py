@@ -1,11 +1,13 @@
 """What is in an exception: cancellation, groups within groups, a line of text.
 
-Duty: take exceptions apart for those who decide what becomes of them.
+Duty: take exceptions apart for those who decide what becomes of them.  They are of users' classes, whose code
+may raise in its turn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import logging
+from contextlib import suppress
 from typing import Final
 
 import trio
@@ -24,15 +26,22 @@ def split_cancelled(error: BaseException) -> tuple[bool, BaseException | None]:
     if isinstance(error, trio.Cancelled):
         return True, None
     if isinstance(error, BaseExceptionGroup):
-        cancelled, rest = error.split(trio.Cancelled)
+        try:
+            cancelled, rest = error.split(trio.Cancelled)
+        except Exception:  # its class refuses to be split, or it is nested too deeply
+            return False, error
         return (False, error) if cancelled is None else (True, rest)
     return False, error
 
 
 def only_one(error: BaseException) -> BaseException:
     """The one exception within nested groups, or the group where there are several."""
-    leaves = list(_leaves(error))
-    return leaves[0] if len(leaves) == 1 else error
+    inside = error
+    while isinstance(inside, BaseExceptionGroup):
+        if len(inside.exceptions) > 1:
+            return error
+        inside = inside.exceptions[0]
+    return inside
 
 
 def note_inner_group(outer: BaseException, only: BaseException) -> None:
@@ -40,22 +49,30 @@ def note_inner_group(outer: BaseException, only: BaseException) -> None:
 
     That group is of the user's code, whose ``except`` around it did not see the exception.
     """
-    if not isinstance(outer, BaseExceptionGroup) or outer is only or only in outer.exceptions:
+    if (
+        not isinstance(outer, BaseExceptionGroup)
+        or outer is only
+        or any(each is only for each in outer.exceptions)
+    ):
         return
     note = WRAPPED.format(type(only).__name__)
-    if note not in getattr(only, "__notes__", ()):
-        only.add_note(note)
-
-
-def _leaves(error: BaseException) -> Generator[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        for each in error.exceptions:
-            yield from _leaves(each)
-    else:
-        yield error
+    with suppress(Exception):  # its class may have notes of its own, or take none
+        if note not in getattr(only, "__notes__", ()):
+            only.add_note(note)
 
 
 def named_text(error: BaseException) -> str:
     """The name of its class, and its text if it has one."""
     text = text_of(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def log_with_trace(
+    log: logging.Logger, level: int, text: str, *args: object, error: BaseException | None
+) -> None:
+    """Log something with the traceback of an exception, or without it where it cannot be written down."""
+    try:
+        log.log(level, text, *args, exc_info=error)
+    except Exception as odd:
+        what = "nothing" if error is None else named_text(error)
+        log.log(level, f"{text}: %s (no traceback: %s)", *args, what, type(odd).__name__)  # noqa: G004

@@ -72,11 +72,19 @@ class Inbox:
         return self.size < self.limit and not self._line
 
     def put(self, request: Request) -> None:
-        """Take a message without regard to the bound."""
+        """Take a message without regard to the bound.
+
+        Raises:
+            RecursionError: if the sender's stack is full; the message will never be handled.
+        """
+        try:
+            if self._channel is None:
+                self._channel = _open_channel(float("inf"))
+            self._channel[0].send_nowait(request)
+        except RecursionError:
+            request.state = DONE  # the channel may have it all the same
+            raise
         self.size += 1
-        if self._channel is None:
-            self._channel = _open_channel(float("inf"))
-        self._channel[0].send_nowait(request)
 
     def stand_in_line(self, request: Request) -> None:
         """Let a message wait for room; it is told by ``request.admitted()``."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from trionet.kernel.exceptions import log_with_trace
 from trionet.kernel.life import live
 from trionet.kernel.supervise import Restart, RestartHistory
 
@@ -72,7 +73,8 @@ class Keeper:
             self.failure = actor.error
         else:
             text = "%s %s; it starts again in %g seconds"
-            _log.warning(text, actor.describe(), actor.exit, delay, exc_info=actor.error)
+            about = actor.describe(), actor.exit, delay
+            log_with_trace(_log, logging.WARNING, text, *about, error=actor.error)
         return delay
 
     async def _rest(self, delay: float) -> bool:

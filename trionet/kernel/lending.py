@@ -36,11 +36,12 @@ def lend(worker: Worker, request: Request, command: Declaration) -> None:
     """Make the first step of a handler in the name of a task of its service that rests.
 
     Args:
-        worker: the one that rests; from now on it either does so again, or stays with the handler.
+        worker: the one that rests since last; from now on it either does so again, or stays with the handler.
         request: the message.
         command: what it is for, a coroutine.
     """
     actor = worker.actor
+    actor.resting.pop()
     task: Any = worker.task
     node = actor.node
     borrower = LOOP.task

@@ -18,6 +18,7 @@ from trionet.errors import NameTaken, NodeStopping, NoSuchService, ServiceRestar
 from trionet.handle import MAX_LOCAL, Handle, check_name
 from trionet.kernel.actor import Actor, Life
 from trionet.kernel.context import current_actor
+from trionet.kernel.exceptions import log_with_trace
 from trionet.kernel.keeper import Keeper
 from trionet.kernel.life import live
 from trionet.kernel.naming import Naming
@@ -264,7 +265,7 @@ class Lifecycle(Naming):
         """A service failed for good: its starter deals with it, or the log does."""
         parent = actor.parent
         if parent is None or not parent.accepting or parent.nursery is None:
-            _log.error("%s failed", actor.describe(), exc_info=error)
+            log_with_trace(_log, logging.ERROR, "%s failed", actor.describe(), error=error)
             return
         assert parent.instance is not None
         _log.warning("%s failed; its starter %s is told", actor.describe(), parent.describe())

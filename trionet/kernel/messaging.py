@@ -203,7 +203,11 @@ class Messaging(Addressing):
         actor = request.target
         actor.inbox.put(request)
         if not actor.leading:
-            actor.summon()
+            try:
+                actor.summon()
+            except RecursionError:  # the sender's stack is full
+                actor.inbox.withdraw(request)
+                raise
         if actor.inbox.size >= actor.inbox.warn_at:
             self._warn_of_overload(actor)
 

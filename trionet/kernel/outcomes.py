@@ -6,6 +6,8 @@ Duty: turn the end of a handler into the end of its request.
 from __future__ import annotations
 
 import traceback
+from contextlib import suppress
+from logging import ERROR
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -19,7 +21,7 @@ from trionet.errors import (
     printable,
     text_of,
 )
-from trionet.kernel.exceptions import split_cancelled
+from trionet.kernel.exceptions import log_with_trace, split_cancelled
 from trionet.kernel.request import DONE, QUEUED, RUNNING, Cut, Request
 from trionet.message import NO_CHECKS, is_plain, snapshot, value_class
 
@@ -103,14 +105,13 @@ class HandlerEnds:
         """The message could not be handled: a call fails, a send is logged (C9)."""
         if request.one_way:
             request.state = DONE
-            self.log.error(
-                "%s, sent to %s, failed", printable(request.command), self.describe(), exc_info=error
-            )
+            text = "%s, sent to %s, failed"
+            log_with_trace(self.log, ERROR, text, printable(request.command), self.describe(), error=error)
             return
         ended = request.state is DONE
         if ended or request.is_abandoned():
             text = "%s of %s raised when nobody waited"
-            self.log.error(text, request.command, self.describe(), exc_info=error)
+            log_with_trace(self.log, ERROR, text, request.command, self.describe(), error=error)
         if isinstance(error, CallError) and request.state is QUEUED:
             request.fail(error)
         elif not ended:
@@ -139,7 +140,8 @@ def portable(error: BaseException, node: Node) -> Exception:
         else:
             if not _is_all_of_trionet(error):
                 inside = "".join(f"  | {line}\n" for line in text.splitlines())
-                copied.add_note("  | --- in the service that was called ---\n" + inside.rstrip())
+                with suppress(Exception):  # a class may have notes of its own, or refuse attributes
+                    copied.add_note("  | --- in the service that was called ---\n" + inside.rstrip())
             return copied  # type: ignore[no-any-return]
     name = type(error).__qualname__
     if type(error).__module__ != "builtins":
@@ -161,4 +163,7 @@ def traceback_text(error: BaseException) -> str:
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("trionet.kernel"):
         trace = trace.tb_next
-    return "".join(traceback.format_exception(type(error), error, trace))
+    try:
+        return "".join(traceback.format_exception(type(error), error, trace))
+    except Exception as odd:  # what it tells of itself is not what its class says, or has no end
+        return f"{type(error).__qualname__}: {text_of(error)}\n(no traceback: {type(odd).__qualname__})\n"

@@ -82,15 +82,20 @@ class Pool(HandlerEnds):
         return bool(resting) and resting[-1].scope is not None and self.node.nested < MOST_NESTED
 
     def summon(self) -> None:
-        """See to it that somebody leads, if there is a message and a slot for it."""
+        """See to it that somebody leads, if there is a message and a slot for it.
+
+        The stack of a sender may be full: what can fail of it comes first.
+        """
         if self.leading or not self.inbox.size or len(self.handlers) >= self.concurrency:
             return
         if self.resting:
-            self.leading = True
-            trio.lowlevel.reschedule(self.resting.pop().task)
+            trio.lowlevel.reschedule(self.resting[-1].task)
+            self.resting.pop()
         elif self.nursery is not None and self.accepting:
-            self.leading = True
             self.context.copy().run(partial(self.nursery.start_soon, _join, self))
+        else:
+            return
+        self.leading = True
 
 
 async def _join(pool: Pool) -> None:

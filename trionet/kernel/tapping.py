@@ -220,7 +220,10 @@ _SHORT: Final = _Short()
 
 def shown(item: object) -> str:
     """A short text of a value."""
-    return _SHORT.repr(item)
+    try:
+        return _SHORT.repr(item)
+    except Exception as error:  # a handler may return what is no value, and not even to be shown
+        return f"<{type(item).__qualname__}, whose repr() raised {type(error).__qualname__}>"
 
 
 def _arguments(request: Request) -> str:

@@ -25,13 +25,20 @@ def whole(walk: Walk, item: Any, label: str) -> Any:
     """
     try:
         return walk.copy(item)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         refused = _refusal(error)
-    path, reason = _locate(item, label, refused, walk.limits, walk.resolve)
+    try:
+        path, reason = _locate(item, label, refused, walk.limits, walk.resolve)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # it cannot even be looked through
+        path, reason = label, str(refused)
     raise BadMessage(f"{path}: {reason}", False) from refused.__cause__
 
 
-def _refusal(error: Exception) -> Refused:
+def _refusal(error: BaseException) -> Refused:
     """Code of users' classes runs in the walk too (hashes, comparisons, time zones), and may raise."""
     if isinstance(error, Refused):
         return error
@@ -63,7 +70,9 @@ def _locate(
 def _reason(part: Any, limits: Limits, resolve: Callable[[Any], Any]) -> Refused | None:
     try:
         Walk(limits, resolve).copy(part)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         return _refusal(error)
     return None
 
@@ -71,7 +80,9 @@ def _reason(part: Any, limits: Limits, resolve: Callable[[Any], Any]) -> Refused
 def _shown(item: Any) -> str:
     try:
         return f"{item!r:.40}"
-    except Exception:
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
         return f"<{type(item).__qualname__}>"
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import attrs
 
-from trionet.errors import BadMessage
+from trionet.errors import BadMessage, text_of
 from trionet.message._limits import Limits
 from trionet.message._refusal import whole
 from trionet.message._walk import Walk
@@ -88,11 +88,13 @@ def check(instances: Sequence[Any]) -> None:
     for each in instances:
         try:
             attrs.validate(each)
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             name = type(each).__qualname__
             raise BadMessage(f"{name} was refused by its validator: {_first_text(error)}", False) from error
 
 
-def _first_text(error: Exception) -> object:
+def _first_text(error: BaseException) -> str:
     """The sentence of an error; attrs adds the field and more behind it."""
-    return error.args[0] if error.args and isinstance(error.args[0], str) else error
+    return error.args[0] if error.args and isinstance(error.args[0], str) else text_of(error)
