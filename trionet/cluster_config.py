@@ -111,7 +111,7 @@ class ClusterConfig:
         tls_key: file with its private key, PEM.
         tls_authority: file with the certificates that peers must be signed by, PEM.
         join_timeout: seconds that joining may take, the master's start included.
-        heartbeat: seconds without sending after which a heartbeat is sent.
+        heartbeat: seconds from one heartbeat to the next.
         heartbeat_timeout: seconds without receiving after which a link is dead.
         handshake_timeout: seconds that a handshake may take.
         fence: what holds back the owner of an exclusive name on a node that stood still for longer than its

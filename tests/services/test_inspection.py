@@ -65,6 +65,28 @@ async def test_links() -> None:
         assert (back.serving, back.waiting) == (1, 0)
         await trio.sleep(3)
         assert cluster[1].cluster.links()[0].silent == pytest.approx(3, abs=1)
+        assert link.round_trip is None
+
+
+async def test_the_round_trip_of_a_link_is_known_from_its_heartbeats() -> None:
+    """Whether the link is idle or busy; there and back twice the latency, or up to half as much more."""
+    async with two_nodes() as (cluster, (one, two)), trio.open_nursery() as nursery:
+        worker = cluster[1].ref(await cluster[2].start(spec(Worker, 1)), Worker)
+        cluster.latency = 0.1
+        await trio.sleep(11)  # two heartbeats
+        for each in (one, two):
+            assert (await each.links())[0].round_trip == pytest.approx(0.25, abs=0.05)
+
+        async def be_busy() -> None:
+            while True:
+                await worker.double(2)
+
+        nursery.start_soon(be_busy)
+        cluster.latency = 0.3
+        await trio.sleep(11)
+        for each in (one, two):
+            assert (await each.links())[0].round_trip == pytest.approx(0.75, abs=0.15)
+        nursery.cancel_scope.cancel()
 
 
 async def test_the_load_is_that_of_each_period() -> None:

@@ -110,6 +110,9 @@ async def test_each_link_is_told_of(virtual_time: None) -> None:
         assert there["trionet_link_received_messages_total,harbor=1"] == 5
         assert here["trionet_link_sent_bytes_total,harbor=2"] > 100
         assert here["trionet_link_open_calls,harbor=2"] == 0
+        assert "trionet_link_round_trip_seconds,harbor=2" not in here
+        await trio.sleep(11)  # two heartbeats
+        assert 0 < figures(cluster[1])["trionet_link_round_trip_seconds,harbor=2"] < 0.01
 
 
 @pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed (Debian package prometheus)")

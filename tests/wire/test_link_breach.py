@@ -74,7 +74,12 @@ BREACHES: list[tuple[str, bytes, str]] = [
     ("a dialogue on a link of peers", body(frames.PAYLOAD), "not allowed now"),
     ("a huge length", LENGTH.pack(2**32 - 1), "a frame of 4294967295 bytes"),
     ("an empty frame", LENGTH.pack(0), "a frame of 0 bytes"),
-    ("a heartbeat with something in it", body(frames.HEARTBEAT, tail=b"x"), "heartbeat"),
+    ("a heartbeat that is too long", body(frames.HEARTBEAT, "ddd", 0, 0, 0, tail=b"x"), "wrong length"),
+    ("a heartbeat without a time", body(frames.HEARTBEAT), "wrong length"),
+    ("a heartbeat of no time", body(frames.HEARTBEAT, "ddd", math.nan, 0, 0), "a heartbeat with a field"),
+    ("a heartbeat from never", body(frames.HEARTBEAT, "ddd", 0, -INF, 0), "a heartbeat with a field"),
+    ("a heartbeat from the future", body(frames.HEARTBEAT, "ddd", 0, 0, -1), "a heartbeat with a field"),
+    ("a heartbeat that was held", body(frames.HEARTBEAT, "ddd", 0, 0, math.nan), "a heartbeat with a field"),
     ("a call that is too short", body(frames.CALL, tail=b"x"), "malformed frame|shorter than its fields"),
     ("a call whose name is longer than the frame", call(name=b"")[:-9] + b"\xff" + bytes(8), "shorter"),
     ("a source that is no local id", call(source=2**24), "field out of range"),
@@ -178,7 +183,7 @@ def test_a_breach(data: bytes, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "text"), [each[1:] for each in BREACHES[:20]], ids=[e[0] for e in BREACHES[:20]]
+    ("data", "text"), [each[1:] for each in BREACHES[:24]], ids=[e[0] for e in BREACHES[:24]]
 )
 def test_what_came_before_a_breach_counts(data: bytes, text: str) -> None:
     _, link = links()
@@ -402,7 +407,7 @@ GOOD_FRAMES = st.sampled_from(
         call(),
         send(),
         bundle(1, 0, 0, 1, 1, 9),
-        body(frames.HEARTBEAT),
+        frames.heartbeat(1.0, 1.0, INF),
         body(frames.CANCEL, "Q", 1),
         chunk_open(0, CHUNK + 1),
     ]

@@ -22,7 +22,7 @@ def quiet(link: RecordedLink, start: float, until: float) -> list[tuple[float, e
     return happened
 
 
-def test_a_heartbeat_after_each_interval_without_sending() -> None:
+def test_a_heartbeat_in_each_interval() -> None:
     one, other = links()
     assert one.next_deadline() == 5.0
     one.tick(4.9)
@@ -32,17 +32,43 @@ def test_a_heartbeat_after_each_interval_without_sending() -> None:
     assert one.next_deadline() == 10.0
     one.send(5, 7, "c", b"")
     flow(one, other, 7.0)
-    assert one.next_deadline() == 12.0
+    assert one.next_deadline() == 10.0
 
 
-def test_no_heartbeat_while_something_waits_to_be_sent() -> None:
+def test_one_heartbeat_at_most_waits_to_be_sent() -> None:
     one, other = links()
     one.send(5, 7, "c", b"")
-    before = one.pending_bytes
     one.tick(5.0)
-    assert one.pending_bytes == before
+    before = one.pending_bytes
     assert one.next_deadline() == 10.0  # not at once again, though the stream takes nothing
-    assert len(flow(one, other, 5.0)) == 1
+    one.tick(10.0)
+    assert one.pending_bytes == before
+    assert len(flow(one, other, 11.0)) == 1
+    one.tick(15.0)
+    assert one.pending_bytes > 0
+
+
+def test_the_round_trip() -> None:
+    """The way there and back, whatever clock the other end has, and however long it held the heartbeat."""
+    one, other = links()
+    one.tick(5.0)
+    other.receive_data(one.data_to_send(5.0), 1000.0)
+    assert other.statistics().round_trip is None  # it has given nothing back yet
+    other.tick(1003.0)
+    one.receive_data(other.data_to_send(1003.0), 8.25)
+    assert one.statistics().round_trip == 0.25
+    one.tick(10.0)
+    other.receive_data(one.data_to_send(10.0), 1005.5)
+    assert other.statistics().round_trip == 0.75  # held by the first end for 1.75 seconds
+
+
+def test_a_clock_that_runs_at_another_rate_makes_no_negative_time() -> None:
+    one, other = links()
+    one.tick(5.0)
+    other.receive_data(one.data_to_send(5.0), 1000.0)
+    other.tick(1006.0)
+    one.receive_data(other.data_to_send(1006.0), 10.5)
+    assert one.statistics().round_trip == 0.0
 
 
 def test_a_silent_peer_is_told_once_at_its_time() -> None:
@@ -99,7 +125,7 @@ def test_an_acknowledgement_goes_alone_after_its_delay() -> None:
     other.tick(3.0)
     flow(other, one, 3.0)
     assert one.statistics().unacknowledged == 0
-    assert other.next_deadline() == 8.0
+    assert other.next_deadline() == 5.0
 
 
 def test_no_times_before_it_is_open_nor_after_its_end() -> None:

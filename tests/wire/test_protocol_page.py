@@ -31,7 +31,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "protocol.md"
 TYPES = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q", "f64": "d"}
 BODIES: dict[str, Struct | None] = {
     "OPEN": link_frames.OPEN_BODY,
-    "HEARTBEAT": None,
+    "HEARTBEAT": link_frames.HEARTBEAT_BODY,
     "ACK": link_frames.NUMBER_BODY,
     "CREDIT": link_frames.CREDIT_BODY,
     "WANT_CREDIT": link_frames.WANT_BODY,

@@ -68,7 +68,7 @@ def _nodes(report: Sequence[dict[str, Any]]) -> Table:
 
 
 def _links(links: Iterable[tuple[int, dict[str, Any]]]) -> Table:
-    table = _table("link", ">sent", ">arrived", ">calls", ">waiting", ">out", ">in", ">silent")
+    table = _table("link", ">sent", ">arrived", ">calls", ">waiting", ">out", ">in", ">silent", ">trip")
     for harbor, link in links:
         table.add_row(
             f"{harbor} to {link['harbor']}",
@@ -79,8 +79,13 @@ def _links(links: Iterable[tuple[int, dict[str, Any]]]) -> Table:
             size(link["bytes_sent"]),
             size(link["bytes_received"]),
             f"{link['silent']:.1f} s",
+            _milliseconds(link["round_trip"]),
         )
     return table
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds * 1000:.1f} ms"
 
 
 def _services(alive: Iterable[dict[str, Any]], most: int) -> Table:

@@ -126,6 +126,8 @@ class LinkReport:
         bytes_sent: bytes that were written.
         bytes_received: bytes that were read.
         silent: seconds since something came.
+        round_trip: seconds that the latest heartbeat took to the other node and back; None until two have
+            been exchanged.
     """
 
     harbor: int
@@ -140,6 +142,7 @@ class LinkReport:
     bytes_sent: int
     bytes_received: int
     silent: float
+    round_trip: float | None = None
 
 
 class Sample(NamedTuple):

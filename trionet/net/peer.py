@@ -102,6 +102,7 @@ class Peer(Serving, Watching):
             bytes_sent=pump.bytes_sent,
             bytes_received=pump.bytes_received,
             silent=trio.current_time() - link.heard,
+            round_trip=link.round_trip,
         )
 
     async def run(self) -> str:

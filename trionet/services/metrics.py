@@ -84,12 +84,13 @@ _LINK_COUNTERS: Final[tuple[tuple[str, str, Callable[[LinkReport], float]], ...]
     ("sent_bytes", "Bytes written to another node.", lambda link: link.bytes_sent),
     ("received_bytes", "Bytes read from another node.", lambda link: link.bytes_received),
 )
-_LINK_GAUGES: Final[tuple[tuple[str, str, Callable[[LinkReport], float]], ...]] = (
+_LINK_GAUGES: Final[tuple[tuple[str, str, Callable[[LinkReport], float | None]], ...]] = (
     ("pending_bytes", "Bytes that wait for the socket.", lambda link: link.pending_bytes),
     ("waiting_messages", "Messages that wait for room in a window.", lambda link: link.waiting),
     ("unacknowledged_messages", "Sent messages without acknowledgement.", lambda link: link.unacknowledged),
     ("open_calls", "Calls to another node that have no outcome yet.", lambda link: link.calls),
     ("silent_seconds", "Time since something came from another node.", lambda link: link.silent),
+    ("round_trip_seconds", "Time of a heartbeat to another node and back.", lambda link: link.round_trip),
 )
 
 
@@ -98,7 +99,9 @@ def _link_metrics(links: tuple[LinkReport, ...]) -> Iterator[Metric]:
         for name, help_text, value_of in described:
             metric = family(f"trionet_link_{name}", help_text, labels=["harbor"])
             for link in links:
-                metric.add_metric([str(link.harbor)], value_of(link))
+                found = value_of(link)
+                if found is not None:
+                    metric.add_metric([str(link.harbor)], found)
             yield metric
 
 

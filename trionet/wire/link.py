@@ -27,7 +27,7 @@ from trionet.wire.framing import FrameBuffer, Spans
 from trionet.wire.link_answers import LinkAnswers
 from trionet.wire.link_errors import LinkNotOpen
 from trionet.wire.link_events import LinkEvent, LinkFates, LinkStatistics, PeerSilent
-from trionet.wire.link_frames import LinkSettings, bare, goodbye, numbered
+from trionet.wire.link_frames import LinkSettings, goodbye, numbered
 from trionet.wire.link_receive import LinkReceiver
 from trionet.wire.link_times import LinkTimes
 from trionet.wire.link_user import LinkUser
@@ -60,7 +60,9 @@ class Link(LinkAnswers):
 
     def __init__(self, agreement: Agreement, settings: LinkSettings, now: float, user: LinkUser) -> None:
         super().__init__()
-        self._receiver = LinkReceiver(agreement.peer.purpose, settings, self, user)
+        #: When what is due; only to be looked at.
+        self.times: LinkTimes = LinkTimes(settings, now)
+        self._receiver = LinkReceiver(agreement.peer.purpose, settings, self, user, self.times)
         self._user = user
         self._frame_buffer = FrameBuffer(frames.MAX_FRAME)
         self._input: FrameBuffer | RecordOpener = self._frame_buffer
@@ -69,8 +71,6 @@ class Link(LinkAnswers):
             self._input = RecordOpener(agreement.receive_key, self._frame_buffer)
             self._sealer = RecordSealer(agreement.send_key)
         self._peer = agreement.peer
-        #: When what is due; only to be looked at.
-        self.times: LinkTimes = LinkTimes(settings, now)
         self._closed: str | None = None
         self._final: str | None = None
         self._final_sent = False
@@ -227,8 +227,8 @@ class Link(LinkAnswers):
             self._acknowledge()
         if due.sweep:
             self._receiver.give(self._receiver.windows.sweep())
-        if due.heartbeat and not self.outbox:
-            self.outbox.control(bare(frames.HEARTBEAT))
+        if due.heartbeat:
+            self.outbox.control(self.times.heartbeat(now))
         if due.silence is not None:
             self._happened(PeerSilent(due.silence))
 
@@ -292,6 +292,7 @@ class Link(LinkAnswers):
             watched=len(self.watched),
             lanes=len(self.outbox.lanes.by_pair),
             heard=self.times.received,
+            round_trip=self.times.round_trip,
         )
 
     def _happened(self, event: LinkEvent) -> None:

@@ -277,6 +277,7 @@ class LinkStatistics:
         watched: watches of the peer.
         lanes: pairs of services that wait for a large message.
         heard: when bytes last came.
+        round_trip: seconds that the latest heartbeat took there and back, once that is known.
     """
 
     pending_bytes: int
@@ -289,3 +290,4 @@ class LinkStatistics:
     watched: int
     lanes: int
     heard: float
+    round_trip: float | None

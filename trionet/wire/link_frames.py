@@ -66,6 +66,8 @@ KINDS: Final = 26
 OPEN_HEAD: Final = Struct(">IBIIIIIIBd")
 #: nothing, or a payload only
 BARE_HEAD: Final = Struct(">IB")
+#: time, echo, held
+HEARTBEAT_HEAD: Final = Struct(">IBddd")
 #: count; also: session, watch
 NUMBER_HEAD: Final = Struct(">IBQ")
 #: target, messages, bytes
@@ -101,6 +103,7 @@ LOWER_HALF: Final = (1 << HALF) - 1
 
 # The same without length and kind, as the receiver reads them.
 OPEN_BODY: Final = Struct(">IIIIIIBd")
+HEARTBEAT_BODY: Final = Struct(">ddd")
 NUMBER_BODY: Final = Struct(">Q")
 CREDIT_BODY: Final = Struct(">IIQ")
 WANT_BODY: Final = Struct(">I")
@@ -140,7 +143,7 @@ class LinkSettings:
         slot_bytes: bytes that these may have together; at least ``message_size``.
         sessions: calls that the peer may have open, abandoned ones included.
         watches: watches that the peer may have open.
-        heartbeat: seconds without sending after which a heartbeat is sent.
+        heartbeat: seconds from one heartbeat to the next.
         heartbeat_timeout: seconds without receiving after which the peer counts as silent; not told to it.
         ack_delay: seconds that an acknowledgement may wait for something to travel with; not told.
 
@@ -245,6 +248,17 @@ def bare(kind: int, payload_size: int = 0) -> bytes:
 def numbered(kind: int, number: int, payload_size: int = 0) -> bytes:
     """Return the head of a frame whose one field is a count, a session or a watch."""
     return NUMBER_HEAD.pack(9 + payload_size, kind, number)
+
+
+def heartbeat(time: float, echo: float, held: float) -> bytes:
+    """Return a whole heartbeat.
+
+    Args:
+        time: when it was said, on the clock of this end, which gets it back.
+        echo: the time in the latest heartbeat of the peer.
+        held: seconds since that came; infinite if none did.
+    """
+    return HEARTBEAT_HEAD.pack(HEARTBEAT_HEAD.size - LENGTH_SIZE, HEARTBEAT, time, echo, held)
 
 
 def goodbye(reason: str, final: bool) -> bytes:

@@ -42,6 +42,7 @@ from trionet.wire.link_frames import (
     tail,
 )
 from trionet.wire.link_send import MOST_ROUTES
+from trionet.wire.link_times import LinkTimes
 from trionet.wire.link_user import LinkUser
 
 _Reader = Callable[[bytes, int, int, bytes | None], None]
@@ -62,10 +63,19 @@ class LinkReceiver(BundleReceiver):
         settings: the limits of this end.
         sender: the other half, which knows what this side opened, and gets what the peer opens.
         user: is told of what comes.
+        times: the times of the link.
     """
 
-    def __init__(self, purpose: Purpose, settings: LinkSettings, sender: LinkAnswers, user: LinkUser) -> None:
+    def __init__(
+        self,
+        purpose: Purpose,
+        settings: LinkSettings,
+        sender: LinkAnswers,
+        user: LinkUser,
+        times: LinkTimes,
+    ) -> None:
         super().__init__(settings, sender, user)
+        self._times = times
         self._called = user.called
         self._sent = user.sent
         self._routes: dict[bytes, Route] = {}
@@ -254,8 +264,7 @@ class LinkReceiver(BundleReceiver):
         self._happened(events.Opened(self.peer))
 
     def _heartbeat(self, data: bytes, start: int, end: int, _: bytes | None) -> None:
-        if start != end:
-            raise ProtocolError("a heartbeat with something in it")
+        self._times.heartbeat_came(*exactly(frames.HEARTBEAT_BODY, data, start, end))
 
     def _goodbye(self, data: bytes, start: int, end: int, _: bytes | None) -> None:
         (final,) = frames.GOODBYE_BODY.unpack_from(data, start)

@@ -128,9 +128,14 @@ async def _links(ask: Ask) -> Any:
             "waiting": link.waiting,
             "pending_bytes": link.pending_bytes,
             "silent": round(link.silent, 3),
+            "round_trip": _rounded(link.round_trip),
         }
         for link in await ask.remote.links()
     ]
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 6)
 
 
 async def _net(ask: Ask) -> Any:
