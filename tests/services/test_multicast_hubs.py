@@ -160,7 +160,19 @@ async def test_a_hub_that_is_told_nonsense(wanted: Any, unwanted: Any, confirmed
         assert [await messages.receive() for _ in range(2)] == [1, 2]
 
 
-@pytest.mark.parametrize("wishes", [5, {1: 5}, {1: ("", False, 0)}, {1: (b"x", False, 0)}])
+@pytest.mark.parametrize(
+    "wishes",
+    [
+        5,
+        {1: 5},
+        {1: ("", False, 0)},
+        {1: (b"x", False, 0)},
+        {1: ("news", False)},
+        {1: ("news", 1, 0)},
+        {1: ("news", False, "x")},  # a publisher of this node would stumble over it
+        {1: ("news", False, -1)},
+    ],
+)
 async def test_a_stream_that_is_opened_wrongly(wishes: Any) -> None:
     """It is not open: nobody waits for it, and nothing is put into it."""
     async with open_cluster(2) as cluster, NEWS.subscribe(cluster[1]) as messages:

@@ -395,6 +395,19 @@ def test_refused_before_admission(message: mm.Message) -> None:
     assert m.disconnected("a", 0.0) == []
 
 
+def test_an_epoch_above_which_there_is_none() -> None:
+    """The master goes on: it can still say in which epoch it is, to everybody."""
+    last = (1 << 62) - 1
+    m = master()
+    said: list[fx.MasterEffect] = []
+    for number in (1, 2):
+        said += m.connected(number, 0.0)
+        said += m.received(number, join(number, 10 + number, master=5, known=Stamp(last, 1)), 0.0)
+    told = [effect.message for effect in said if isinstance(effect, fx.SendTo)]
+    assert [mm.from_wire(mm.to_wire(message)) for message in told] == told
+    assert [snapshot.epoch for snapshot in told if isinstance(snapshot, mm.Snapshot)] == [last, last]
+
+
 @pytest.mark.parametrize(
     "message",
     [

@@ -70,10 +70,11 @@ class Routes:
         if len(route.outlets) + len(wanted) > 2 * MOST_TOPICS:  # known ones may be among the wanted
             raise ValueError(f"no node may subscribe to more than {MOST_TOPICS} topics")
         for key, wish in wanted.items():
+            _check_wish(wish)
             known = route.outlets.get(key)
             if known is not None and known.name != wish[0]:
                 raise ValueError(f"{key} stands for {known.name!r}, and not for {wish[0]!r:.80}")
-            topic = self._topics.make(check_topic(wish[0]))
+            topic = self._topics.make(wish[0])
             topic.outlets[route.wish(key, wish, topic.room)] = None
 
     def past(self, route: Route, key: int, most: int) -> list[tuple[float, Snapshot[Any]]]:
@@ -105,3 +106,17 @@ class Routes:
                 del self._routes[incarnation]
                 for outlet in route.outlets.values():
                     self._close(outlet)
+
+
+def _check_wish(wish: object) -> None:
+    """Refuse what another node cannot want.
+
+    Raises:
+        TypeError: if a topic is named by no text.
+        ValueError: if anything else in it is wrong.
+    """
+    match wish:
+        case (name, bool(), int(seen)) if seen >= 0:
+            check_topic(name)
+        case _:
+            raise ValueError(f"{wish!r:.80} is no wish for a topic")

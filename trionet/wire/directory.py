@@ -2,7 +2,7 @@
 
 Duty: the decisions.  A command comes in, the changes that it makes come out; the tables already hold
 them.  Nothing here knows of connections or messages.
-May import: the standard library, attrs, the handles of trionet and wire.tables.
+May import: the standard library, attrs, the handles of trionet, wire.schema and wire.tables.
 
 Theory of operation
 -------------------
@@ -31,6 +31,7 @@ from typing import Final
 import attrs
 
 from trionet.handle import MAX_HARBOR, Handle
+from trionet.wire.schema import MOST_COUNT
 from trionet.wire.tables import (
     MAX_WEIGHT,
     NEVER,
@@ -122,8 +123,8 @@ class Directory:
         return None
 
     def raise_epoch(self, seen: int) -> None:
-        """Move to an epoch above one that another master has used."""
-        self.epoch = max(self.epoch, seen + 1)
+        """Move to an epoch above one that another master has used; to the last one if there is none above."""
+        self.epoch = min(max(self.epoch, seen + 1), MOST_COUNT)
 
     # --- nodes --------------------------------------------------------------------------------------
 

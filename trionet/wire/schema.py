@@ -182,7 +182,8 @@ def _check_global(item: Any) -> str:
 #: 64 random bits: incarnations, the id of a master, nonces.
 U64: Final = integer(0, (1 << 64) - 1)
 #: Epochs, counters and sequence numbers: far from the end of 64 bits, so that adding one is safe.
-COUNT: Final = integer(0, (1 << 62) - 1)
+MOST_COUNT: Final = (1 << 62) - 1
+COUNT: Final = integer(0, MOST_COUNT)
 HARBOR: Final = integer(1, MAX_HARBOR)
 FLAG: Final = _same(lambda item: _check_flag(item))
 _HANDLE_VALUE: Final = integer(1 << LOCAL_BITS | 1, MAX_HARBOR << LOCAL_BITS | MAX_LOCAL)
