@@ -18,6 +18,7 @@ from trionet import (
     NodeConfig,
     NodeDown,
     NoSuchService,
+    Restart,
     Service,
     ServiceExited,
     command,
@@ -493,6 +494,24 @@ async def test_c8_local_ids_wrap_without_being_used_twice(
     assert 1 == actor_of(node, again).handle.local
     await node.stop(third)
     assert 3 == actor_of(node, await node.start(Quiet)).handle.local
+
+
+async def test_c8_a_local_id_is_not_used_again_while_its_owner_is_kept_alive(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under the id of the first one, its starter lists a service through all its restarts."""
+    monkeypatch.setattr("trionet.kernel.lifecycle.MAX_LOCAL", 3)
+    await node.start(Quiet, name=".kept", restart=Restart(delay=1))
+    await fail_service(node, ".kept", KeyError())
+    await trio.sleep(2)
+    assert 2 == node.handle_of(".kept").local
+    await node.start(Quiet, name=".other")
+    assert 3 == node.handle_of(".other").local
+    await node.stop(".other")
+    await node.start(Quiet, name=".other")
+    assert 3 == node.handle_of(".other").local  # 1 is listed, 2 lives
+    await node.stop(".kept")
+    assert 1 == actor_of(node, await node.start(Quiet)).handle.local
 
 
 @pytest.mark.parametrize("way", ["stop", "kill"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -97,6 +98,20 @@ async def test_c4_a_dropped_reply_fails_the_call(autojump_clock: MockClock) -> N
         [end] = await stage.settle(node)
         assert end.startswith("NoReply: later of :00000001 .box (Puppet) dropped")
         assert node.service_statistics(".box").deferred == 0
+
+
+async def test_c4_a_reply_that_another_thread_drops_fails_the_call(autojump_clock: MockClock) -> None:
+    """As Python's collector does with a circle, in whatever thread it happens to run."""
+    stage = Stage()
+    async with opened() as node, trio.open_nursery() as nursery:
+        held = [await later(node, stage, nursery)]
+        thread = threading.Thread(target=held.clear)
+        thread.start()
+        thread.join()
+        [end] = await stage.settle(node)
+        assert end.startswith("NoReply: later of :00000001 .box (Puppet) dropped")
+        assert node.service_statistics(".box").deferred == 0
+    assert trio.current_time() == 0
 
 
 async def test_c7_a_reply_whose_caller_has_gone(autojump_clock: MockClock) -> None:

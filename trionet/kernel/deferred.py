@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+
+import trio
 
 from trionet.errors import NoReply
 from trionet.kernel.context import handling
@@ -60,14 +63,40 @@ class Reply:
 
     def _close(self) -> bool:
         was_open = self.is_open
-        if self._request.target.deferred is not None:
-            self._request.target.deferred.pop(self._request, None)
+        _settled(self._request)
         return was_open
 
     def __del__(self) -> None:
-        if self._close():
-            text = f"{self._request.command} of {self._request.target.describe()} dropped its deferred reply"
-            self._request.fail(NoReply(text, executed=True))
+        """It was dropped; the collector of a circle that it was in may run in any thread."""
+        token = self._request.target.node.token
+        if _is_here(token):
+            _dropped(self._request)
+        else:
+            with suppress(trio.RunFinishedError):
+                token.run_sync_soon(_dropped, self._request)
+
+
+def _is_here(token: trio.lowlevel.TrioToken) -> bool:
+    """Tell whether this is the thread of a node's event loop."""
+    try:
+        return trio.lowlevel.current_trio_token() is token
+    except RuntimeError:
+        return False
+
+
+def _settled(request: Request) -> None:
+    """The reply of a request was given, or never will be."""
+    if request.target.deferred is not None:
+        request.target.deferred.pop(request, None)
+
+
+def _dropped(request: Request) -> None:
+    """Nobody can answer a request any more."""
+    is_open = request.state is DEFERRED and not request.one_way
+    _settled(request)
+    if is_open:
+        text = f"{request.command} of {request.target.describe()} dropped its deferred reply"
+        request.fail(NoReply(text, executed=True))
 
 
 def _runs(request: Request) -> bool:

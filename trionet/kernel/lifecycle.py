@@ -64,6 +64,7 @@ class Lifecycle(Naming):
         self.nursery = nursery
         self._roots: dict[Handle, Actor | Keeper] = {}
         self._local_ids = count(1)
+        self._kept_ids: set[int] = set()  # of the first of each that a keeper keeps
         self._exits: dict[Handle, Exit] = {}
         self._cut_off: list[str] = []
         self.ended_messages: int = 0
@@ -154,6 +155,8 @@ class Lifecycle(Naming):
             actor.exclusive = exclusive
         owner = self._roots if parent is None else parent.adopted()
         owner[actor.handle] = keeper or actor
+        if keeper is not None:
+            self._kept_ids.add(actor.handle.local)
         self.actors[actor.handle.local] = actor
         run = partial(live, actor) if keeper is None else keeper.run
         self.context.copy().run(partial(self.nursery.start_soon, run, name=str(spec)))
@@ -176,7 +179,7 @@ class Lifecycle(Naming):
     def _new_handle(self) -> Handle:
         while True:
             local = (next(self._local_ids) - 1) % MAX_LOCAL + 1
-            if local not in self.actors:
+            if local not in self.actors and local not in self._kept_ids:
                 return Handle.make(self.network.harbor, local, self.incarnation)
 
     async def stop(self, target: Any) -> None:
@@ -255,6 +258,7 @@ class Lifecycle(Naming):
 
     def forget_keeper(self, keeper: Keeper) -> None:
         """A service has ended for good."""
+        self._kept_ids.discard(keeper.handle.local)
         self._disown(keeper.actor.parent, keeper.handle)
 
     def _disown(self, parent: Actor | None, handle: Handle) -> None:

@@ -48,6 +48,7 @@ class Messaging(Addressing):
     """What a node needs for messages.
 
     Attributes:
+        token: the way into the event loop from another thread.
         current: the request whose handler holds the event loop right now.
         sessions: numbers for calls.
         nested: how many first steps of coroutines are within one another right now.
@@ -56,6 +57,7 @@ class Messaging(Addressing):
 
     def __init__(self, config: NodeConfig, seams: Seams, network: Network | None = None) -> None:
         super().__init__(config, seams, network)
+        self.token: trio.lowlevel.TrioToken = trio.lowlevel.current_trio_token()
         self.stopwatch: Callable[[], float] = seams.stopwatch
         self.limits: Limits = config.limits
         self.dead_letters: DeadLetters = DeadLetters(config.dead_letter_log_rate)
