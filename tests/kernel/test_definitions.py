@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.kernel.nodes import fresh_node
-from trionet import Node, Service, command, stream
+from trionet import Node, NoSuchService, Service, command, stream
 
 pytestmark = pytest.mark.usefixtures("virtual_run")
 
@@ -33,6 +33,14 @@ class Clerk(Service):
     @command
     async def forget_to_send(self) -> None:
         self.answer.send("?")  # type: ignore[unused-coroutine]
+
+    @stream
+    async def answers(self) -> AsyncIterator[str]:
+        yield "yes"
+
+    @command
+    async def forget_to_open(self) -> None:
+        self.answers()
 
     def count(self) -> int:
         """No command."""
@@ -224,6 +232,28 @@ async def test_a_call_that_is_not_awaited_is_warned_of_by_its_name() -> None:
             await clerk.forget()
         with pytest.warns(RuntimeWarning, match=r"coroutine 'Clerk\.answer\.send' was never awaited"):
             await clerk.forget_to_send()
+
+
+async def test_a_stream_that_is_not_opened_is_warned_of_by_its_name() -> None:
+    """As a call that is not awaited; one that was opened, or could not be, is not."""
+    async with fresh_node() as node:
+        clerk = await node.start(Clerk, name=".clerk")
+        forgotten: list[tuple[Callable[[], object], str]] = [
+            (lambda: clerk.answers(), r"Clerk\.answers"),
+            (lambda: node.stream(clerk, Clerk.answers), r"Clerk\.answers"),
+            (lambda: node.stream(clerk, "answers"), "answers"),
+        ]
+        for forget, name in forgotten:
+            with pytest.warns(RuntimeWarning, match=rf"stream '{name}' was never opened: `async with"):
+                forget()
+        with pytest.warns(RuntimeWarning, match=r"stream 'Clerk\.answers' was never opened"):
+            await clerk.forget_to_open()
+        async with node.ref(".clerk").answers() as items:
+            assert [item async for item in items] == ["yes"]
+        assert await node.ref(".clerk").answer("x") == "x"
+        with pytest.raises(NoSuchService):
+            async with node.stream(".nobody", Clerk.answers):
+                pass
 
 
 async def test_methods_of_a_node_are_named_by_it() -> None:

@@ -257,7 +257,7 @@ class Service:
         kwargs: dict[str, Any],
     ) -> StreamCall[Any]:
         """Run the generator in place, also one of a base class by way of ``super()``."""
-        return StreamCall(partial(_own_reader, declared.generator(self, *args, **kwargs)))
+        return StreamCall(partial(_own_reader, declared.generator(self, *args, **kwargs)), declared.label)
 
     @classmethod
     def has_setup(cls) -> bool:

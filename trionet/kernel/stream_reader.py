@@ -6,6 +6,7 @@ other services is read by :mod:`trionet.kernel.consuming`.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
@@ -130,12 +131,19 @@ class StreamCall(Generic[T_co]):
     most ``cancel_grace``.  What it raises then is logged, and not raised.
     """
 
-    __slots__ = ("_begin", "_reader", "_was_begun")
+    __slots__ = ("_begin", "_label", "_reader", "_was_begun")
 
-    def __init__(self, begin: Callable[[], Awaitable[StreamReader[T_co]]]) -> None:
-        self._begin = begin
-        self._reader: StreamReader[T_co] | None = None
+    def __init__(self, begin: Callable[[], Awaitable[StreamReader[T_co]]], label: str) -> None:
         self._was_begun = False
+        self._begin = begin
+        self._label = label
+        self._reader: StreamReader[T_co] | None = None
+
+    def __del__(self) -> None:
+        """Warn as Python does of a call that is not awaited."""
+        if not self._was_begun:
+            text = f"stream '{self._label}' was never opened: `async with ... as items`"
+            warnings.warn(text, RuntimeWarning, stacklevel=2)
 
     async def __aenter__(self) -> StreamReader[T_co]:
         """Open the stream.
@@ -167,7 +175,9 @@ class StreamCall(Generic[T_co]):
     if not TYPE_CHECKING:  # for a checker they are not there, and so an error
 
         def __aiter__(self) -> Any:
+            self._was_begun = True  # told here
             raise TypeError("open it first: `async with ... as stream: async for item in stream: ...`")
 
         def __await__(self) -> Any:
+            self._was_begun = True  # told here
             raise TypeError("a stream is not awaited but opened: `async with ... as stream: ...`")

@@ -42,7 +42,8 @@ class Streaming(Messaging):
     ) -> StreamCall[Any]:
         """Prepare to open a stream; see :class:`StreamCall`."""
         stream_name(declared)
-        return StreamCall(partial(self._open_stream, target, declared, options, args, kwargs))
+        label = declared.label if isinstance(declared, Stream) else str(declared)
+        return StreamCall(partial(self._open_stream, target, declared, options, args, kwargs), label)
 
     async def _open_stream(
         self,

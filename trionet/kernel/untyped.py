@@ -5,7 +5,8 @@ Duty: what an attribute access on such a reference gives.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,7 @@ class UntypedMethod(BoundCommand[Any, Any]):
         Cancellation, Raises: as :meth:`trionet.BoundCommand.__call__`, or :class:`trionet.StreamCall`.
         """
         name: Any = self._command
-        stream = self._reference.__trionet_stream__(name, self._stream_options, args, kwargs)
+        stream = partial(self._reference.__trionet_stream__, name, self._stream_options, args, kwargs)
         return UntypedCall(super().__call__(*args, **kwargs), stream)
 
     def options(
@@ -54,11 +55,12 @@ class UntypedMethod(BoundCommand[Any, Any]):
 class UntypedCall(Coroutine[Any, Any, Any]):
     """The coroutine of a call, that may be entered instead, as a stream."""
 
-    __slots__ = ("_call", "_stream")
+    __slots__ = ("_call", "_call_stream", "_stream")
 
-    def __init__(self, call: Coroutine[Any, Any, Any], stream: StreamCall[Any]) -> None:
+    def __init__(self, call: Coroutine[Any, Any, Any], call_stream: Callable[[], StreamCall[Any]]) -> None:
         self._call = call
-        self._stream = stream
+        self._call_stream = call_stream
+        self._stream: StreamCall[Any] | None = None
 
     def __await__(self) -> Any:
         return self._call.__await__()
@@ -78,10 +80,13 @@ class UntypedCall(Coroutine[Any, Any, Any]):
     async def __aenter__(self) -> StreamReader[Any]:
         """Open the stream."""
         self._call.close()
+        if self._stream is None:
+            self._stream = self._call_stream()
         return await self._stream.__aenter__()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Leave the stream."""
+        assert self._stream is not None
         await self._stream.__aexit__(kind, error, trace)
