@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from trionet.errors import CallError
+from trionet.errors import BadMessage, CallError
 from trionet.kernel.streaming import check_is_stream
 from trionet.net.streams import InboundStream
 from trionet.wire import link_events as events
@@ -61,15 +61,22 @@ class PeerStreams:
     def _on_stream(self, event: events.StreamReceived) -> None:
         peer, route, size = self._peer, event.route, len(event.payload)
         try:
-            arguments = peer.arguments_of(event.payload)
+            arguments = peer.codec.decode_arguments(event.payload)
+        except BadMessage as error:
+            self._refuse(event, peer.unreadable(error))
+            return
+        try:
             actor = peer.receiver(route.target)
             check_is_stream(actor, route.command)
             request = InboundStream(peer, route, actor, event.trace, size, arguments)
             request.open(event.session, event.outflow)
             peer.serve(event.session, request)
         except CallError as error:
-            peer.link.consumed(route.target, 1, size)
-            peer.refuse(event.session, error)
+            self._refuse(event, error)
+
+    def _refuse(self, event: events.StreamReceived, error: CallError) -> None:
+        self._peer.link.consumed(event.route.target, 1, len(event.payload))
+        self._peer.refuse(event.session, error)
 
     def _on_taken(self, event: events.ItemsTaken) -> None:
         request = self._peer.serving(event.session)

@@ -44,23 +44,16 @@ class Serving(Sending):
     def called(self, session: int, route: Route, remaining: float, trace: int, payload: bytes) -> bool:
         """A service of the other node calls one of this; tells whether that is over with its inbox."""
         try:
-            arguments = self.arguments_of(payload)
+            arguments = self.codec.decode_arguments(payload)
         except BadMessage as error:
-            self.refuse(session, error)
+            self.refuse(session, self.unreadable(error))
             return True
         return self._take_call(session, route, remaining, trace, arguments, len(payload))
 
-    def arguments_of(self, payload: bytes) -> Arguments:
-        """Read the arguments of a message.
-
-        Raises:
-            BadMessage: if they cannot be read; it is told to the other node, which reads where that was.
-        """
-        try:
-            return self.codec.decode_arguments(payload)
-        except BadMessage as error:
-            harbor = self.node.network.harbor
-            raise BadMessage(f"harbor {harbor} could not read the arguments: {error}", False) from None
+    def unreadable(self, error: BadMessage) -> BadMessage:
+        """What the other node is told of arguments that cannot be read; it reads where that was."""
+        text = f"harbor {self.node.network.harbor} could not read the arguments: {error}"
+        return BadMessage(text, executed=False)
 
     def called_small(
         self, session: int, route: Route, remaining: float, trace: int, arguments: tuple[Any, ...]
@@ -112,9 +105,9 @@ class Serving(Sending):
     def sent(self, route: Route, trace: int, payload: bytes) -> bool:
         """A service of the other node sends to one of this; tells whether that is over with its inbox."""
         try:
-            arguments = self.arguments_of(payload)
+            arguments = self.codec.decode_arguments(payload)
         except BadMessage as error:
-            self._not_delivered(route, error)
+            self._not_delivered(route, self.unreadable(error))
             return True
         return self._take_send(route, trace, arguments, len(payload))
 
