@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import pickle
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from trionet import (
     Service,
     TrionetError,
     command,
+    open_node,
     value,
 )
 
@@ -92,6 +94,17 @@ async def test_a_policy_that_is_none_and_a_promise_about_no_name_start_nothing()
         with pytest.raises(TypeError, match="5 is no name: expected text"):
             await node.start(Echo, name=wrong)
         assert node.services() == ()
+
+
+def test_a_node_is_opened_in_trio() -> None:
+    """Elsewhere, as in asyncio, the error says what is missing."""
+
+    async def main() -> None:
+        async with open_node():
+            pass
+
+    with pytest.raises(RuntimeError, match=r"a node is opened in Trio: within trio\.run\(main\), or"):
+        asyncio.run(main())
 
 
 @pytest.mark.parametrize(

@@ -294,7 +294,10 @@ async def open_node(
     Raises:
         Exception: what the block raised, once the services have stopped.
         InternalError: a bug of trionet, which ends the node.
+        RuntimeError: if Trio does not run, such as in a program of asyncio.
     """
+    if not trio.lowlevel.in_trio_run():
+        raise RuntimeError("a node is opened in Trio: within trio.run(main), or by trionet.run(main)")
     failure: BaseException | None = None
     try:
         async with trio.open_nursery(strict_exception_groups=True) as nursery:
