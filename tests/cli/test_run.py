@@ -209,7 +209,7 @@ def test_a_script_can_choose_its_exit_code(write: Write, invoke: Invoke, where: 
 def test_a_crash_is_a_line_of_json_if_that_is_the_format(write: Write, invoke: Invoke) -> None:
     result = invoke("run", write("fails_json.py", "async def main(node): 1 / 0"), "--log-format", "json")
     line = json.loads(result.stderr)
-    assert ("CRITICAL", "main failed", "node") == (line["level"], line["message"], line["node"])
+    assert ("CRITICAL", "main failed", "fails_json") == (line["level"], line["message"], line["node"])
     assert line["exception"].endswith("ZeroDivisionError: division by zero")
 
 
@@ -355,3 +355,21 @@ async def main(node):
 def test_figures_are_served_where_the_settings_say(write: Write, invoke: Invoke) -> None:
     result = invoke("run", write("figures.py", METRICS), "--set", "metrics.address=127.0.0.1:0")
     assert (result.stdout, result.exit_code) == ("b'200' True\n", 0)
+
+
+@pytest.mark.parametrize(
+    ("file", "options", "name"),
+    [
+        ("world.py", (), "world"),
+        ("world.py", ("--name", "other"), "other"),
+        ("world.py", ("--set", "node.name=node"), "node"),
+        ("a world.py", (), "node"),
+    ],
+)
+def test_a_node_without_a_name_is_named_like_its_script(
+    write: Write, invoke: Invoke, file: str, options: tuple[str, ...], name: str
+) -> None:
+    """So that logs and consoles of several nodes differ; what is no name of a node is not taken."""
+    script = write(file, "async def main(node): print(node.name)")
+    result = invoke("run", script, *options)
+    assert (f"{name}\n", 0) == (result.stdout, result.exit_code), result.stderr

@@ -6,6 +6,7 @@ Duty: from the words of the command line to settings; :mod:`trionet.cli.running`
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Final
 
 import attrs
@@ -30,6 +31,7 @@ from trionet.cli.run_options import (
     StandaloneOption,
 )
 from trionet.cli.running import run_settings
+from trionet.configfile import Settings, section_rules
 from trionet.kernel.node import Node
 from trionet.program import EXIT_OK
 
@@ -95,13 +97,21 @@ def run(
         settings = settings_of(config, env_file, assignments, options, node)
         os.environ.update(settings.variables)
         if script is not None:
-            settings = attrs.evolve(settings, script=script, args=tuple(args or ()))
+            settings = with_script(settings, script, tuple(args or ()))
         code = run_settings(settings, process, print_profile if profile else None)
     except KeyboardInterrupt:
         if not process.stops.count:
             raise
         code = EXIT_OK
     raise typer.Exit(code)
+
+
+def with_script(settings: Settings, script: Path, args: tuple[str, ...]) -> Settings:
+    """Settings that run a script; the node is named like it where nothing else names the node."""
+    node = settings.node
+    if "node.name" not in settings.sources and section_rules("node")["name"].accepts(script.stem):
+        node = attrs.evolve(node, name=script.stem)
+    return attrs.evolve(settings, node=node, script=script, args=args)
 
 
 def print_profile(node: Node) -> None:
