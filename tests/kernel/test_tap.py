@@ -156,6 +156,14 @@ async def test_it_ends_with_the_service(node: Node, shop: Shop) -> None:
             pass
 
 
+async def test_it_is_over_at_once_with_a_service_that_has_ended_meanwhile(node: Node, shop: Shop) -> None:
+    tap = node.tap(shop)
+    await node.stop(shop)
+    async with tap as events:
+        with pytest.raises(trio.EndOfChannel):
+            await events.receive()
+
+
 async def test_a_reader_that_lags_misses_some_and_is_told(
     node: Node, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

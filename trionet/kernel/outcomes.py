@@ -23,6 +23,7 @@ from trionet.errors import (
 )
 from trionet.kernel.exceptions import log_with_trace, split_cancelled
 from trionet.kernel.request import DONE, QUEUED, RUNNING, Cut, Request
+from trionet.kernel.trio_inside import POSSIBLE, close_left_open
 from trionet.message import NO_CHECKS, is_plain, snapshot, value_class
 
 if TYPE_CHECKING:
@@ -122,10 +123,19 @@ class HandlerEnds:
         request.fail(ServiceExited(f"{self.describe()} broke: {bug!r}", executed=True))
 
     def _over(self, request: Request) -> None:
+        worker: Any = request.worker
+        if worker is not None and POSSIBLE and worker.task._cancel_status is not worker.scope._cancel_status:
+            self._close_left_open(request, worker.task, worker.scope)
         self.handlers.pop(request, None)
         request.worker = request.context = request.coroutine = None
         if not self.handlers and self.stop_deadline < float("inf"):
             self.wind_up()
+
+    def _close_left_open(self, request: Request, task: trio.lowlevel.Task, scope: trio.CancelScope) -> None:
+        """The handler left a cancel scope open, in which its task would be for all that comes after it."""
+        count = close_left_open(task, scope)
+        text = "%s of %s ended with %d cancel scopes of its own still open; they were closed"
+        self.log.error(text, request.command, self.describe(), count)
 
 
 def portable(error: BaseException, node: Node) -> Exception:

@@ -190,6 +190,8 @@ async def tapped(actor: Actor) -> AsyncIterator[trio.MemoryReceiveChannel[Messag
     reader = _Reader(send)
     tap.readers[reader] = None
     leave = actor.watch(lambda _: send.close())
+    if actor.exit is not None:  # it has ended since it was found
+        send.close()
     try:
         with send, receive:
             yield receive

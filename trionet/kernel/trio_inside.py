@@ -52,7 +52,7 @@ POSSIBLE: Final[bool] = (
     and {"_abort_func", "_cancel_points", "_cancel_status", "_schedule_points"}
     <= attrs.fields_dict(trio.lowlevel.Task).keys()
     and {"_parent", "_scope", "effectively_cancelled"} <= attrs.fields_dict(_run.CancelStatus).keys()
-    and {"_deadline", "_shield"} <= attrs.fields_dict(trio.CancelScope).keys()
+    and {"_cancel_status", "_deadline", "_shield"} <= attrs.fields_dict(trio.CancelScope).keys()
 )
 
 
@@ -118,3 +118,28 @@ def see_as(task: trio.lowlevel.Task, look: Callable[..., Any], *args: object) ->
         return look(*args)
     finally:
         LOOP.task = present
+
+
+def close_left_open(task: Any, outermost: Any) -> int:
+    """Close the cancel scopes that the current task opened within a scope and never left.
+
+    Those of nurseries are among them, whose tasks are cancelled by it.  Such a nursery itself stays open: it
+    cannot be closed from outside.
+
+    Args:
+        task: the current task.
+        outermost: the scope; it stays open.
+
+    Returns:
+        How many there were; 0 also if the task is not within the scope any more.
+    """
+    inside: list[Any] = []
+    status = task._cancel_status
+    while status is not outermost._cancel_status:
+        if status is None:
+            return 0
+        inside.append(status._scope)
+        status = status._parent
+    for scope in inside:
+        scope.__exit__(None, None, None)
+    return len(inside)
