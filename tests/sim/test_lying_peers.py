@@ -11,6 +11,7 @@ import trio
 
 from tests.kernel.lives import Quiet
 from trionet import Handle, NodeDown, Service, command, value
+from trionet.net import desk
 from trionet.net.desk import NODE_ID, STOP, UNDELIVERED
 from trionet.net.failures import DECLARED, MAX_TEXT
 from trionet.net.greeting import agreed, greet
@@ -187,7 +188,46 @@ async def test_c14_to_stop_a_service_there_is_answered_by_an_exception_of_its_ow
         liar._desk.asked = lambda session, *_: ANSWERS["a declared exception"](liar, session)  # type: ignore[method-assign]
         with pytest.raises(Exception, match="answered 'stop' with an error that no node raises: Refusal"):
             await cluster[1].stop(handle)
-        assert STOP == "stop"
+
+
+async def test_c14_asks_more_than_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it asked, and no longer waits for, is still under way; there is an end to that."""
+    monkeypatch.setattr(desk, "MOST_ANSWERS", 3)
+
+    class Stubborn(Service):
+        async def teardown(self) -> None:
+            await trio.sleep(1)
+
+    async with lied_to() as cluster:
+        await cluster[1].start(Stubborn)
+        handle = cluster[1].services()[-1]
+        liar = peer_of(cluster, 3, 1)
+        ends: list[str] = []
+
+        class Asked:
+            def cancel_confirmed(self) -> None:
+                ends.append("cancelled")
+
+            def fail(self, error: Exception, checks: object) -> None:
+                ends.append(type(error).__name__)
+
+            def succeed(self, value: object, checks: object) -> None:
+                ends.append("stopped")
+
+        for _ in range(4):
+            session = liar.link.call(0, NODE_ID, STOP, liar.codec.encode([[handle], {}]), token=Asked())
+            liar.kick()
+            await trio.sleep(0.05)
+            if session in liar.link.calls:
+                liar.link.cancel(session)
+        liar.kick()
+        await trio.sleep(0.05)
+        assert sorted(ends) == ["ServiceBusy", "cancelled", "cancelled", "cancelled"]
+        await trio.sleep(2)
+        liar.link.call(0, NODE_ID, STOP, liar.codec.encode([[handle], {}]), token=Asked())
+        liar.kick()
+        await trio.sleep(0.05)
+        assert ends[-1] == "stopped"
 
 
 async def old_acquaintance(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from trionet.errors import BadMessage, NodeDown, NoSuchService
+from trionet.errors import BadMessage, NodeDown, NoSuchService, ServiceBusy
 from trionet.handle import MAX_LOCAL, Handle
 from trionet.kernel.dead_letters import DeadLetter
 from trionet.net.failures import MAX_TEXT
@@ -29,6 +29,9 @@ CHAIN: Final = "chain"
 #: What does the consumer wait for to whom the other node gives items?
 CONSUMER: Final = "consumer"
 
+#: Answers to the other node that are being found out at a time; also such as nobody waits for any more.
+MOST_ANSWERS: Final = 10_000
+
 #: The calls of nodes that a question about a chain has come through: caller, callee, session.
 Hops = list[list[int]]
 #: What a call waits for, one entry a service, and whether that comes back to where it began.
@@ -47,6 +50,7 @@ class NodeDesk:
         self._peer = peer
         self._chain_of = chain_of
         self._open: set[int] = set()
+        self._under_way = 0
 
     def asked(self, session: int, command: str, args: tuple[Any, ...]) -> None:
         """The other node asks.
@@ -54,6 +58,7 @@ class NodeDesk:
         Raises:
             NoSuchService: if there is no such command, or it takes other arguments.
             NodeDown: if a service is to be ended that is not of this node.
+            ServiceBusy: if it asks too much at a time.
         """
         match command, args:
             case (("stop" | "kill"), (Handle() as handle,)):
@@ -96,13 +101,19 @@ class NodeDesk:
                 raise BadMessage("a malformed report of an undelivered message", executed=False)
 
     def _begin(self, session: int, function: Callable[..., Awaitable[Any]], *args: Any) -> None:
+        if self._under_way >= MOST_ANSWERS:
+            raise ServiceBusy(f"{self._under_way} questions to this node have no answer yet", executed=False)
         self._open.add(session)
+        self._under_way += 1
         self._peer.node.nursery.start_soon(self._answer, session, function, args)
 
     async def _answer(
         self, session: int, function: Callable[..., Awaitable[Any]], args: tuple[Any, ...]
     ) -> None:
-        result = await function(*args)
+        try:
+            result = await function(*args)
+        finally:
+            self._under_way -= 1
         if session in self._open:
             self._open.discard(session)
             self._peer.answer(session, result)
