@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from tests.kernel.lives import Quiet
-from trionet import Handle, NodeDown, Service, command, value
+from trionet import ClusterConfig, Handle, MasterUnreachable, NodeDown, Service, command, value
 from trionet.net import desk
 from trionet.net.desk import NODE_ID, STOP, UNDELIVERED
 from trionet.net.failures import DECLARED, MAX_TEXT
@@ -22,7 +22,7 @@ from trionet.testing.network import SimulatedNetwork
 from trionet.wire import link_frames as frames
 from trionet.wire.agreement import LinkIdentity
 from trionet.wire.bundle import CALL_ENTRY, ROUTE_ENTRY
-from trionet.wire.handshake import Dialer
+from trionet.wire.handshake import Accepter, Dialer
 from trionet.wire.hellos import NONCE_SIZE, Purpose
 from trionet.wire.link_frames import LinkSettings
 from trionet.wire.plain import AtomCodec
@@ -277,6 +277,35 @@ async def test_c12_a_link_that_was_held_up_does_not_take_the_place_of_a_newer_in
         assert peer_of(cluster, 2, 3) is newer
         assert newer.is_open
         assert await cluster[2].call("quiet3", "answer") == 42
+
+
+async def test_a_master_that_hangs_up_is_not_tried_without_end() -> None:
+    """It takes the handshake, and nothing else: the pauses grow as they do at any failure."""
+    async with open_cluster(2, settings=ClusterConfig(join_timeout=60.0)) as cluster:
+        network = cluster._network
+        assert isinstance(network, SimulatedNetwork)
+        listener = await network.host("elsewhere").listen("elsewhere:2013")
+        came: list[float] = []
+
+        async def hang_up() -> None:
+            while True:
+                connection = await listener.accept()
+                came.append(trio.current_time())
+                identity = LinkIdentity(
+                    cluster="trionet", harbor=0, incarnation=7, secrets=cluster._secrets, records=False
+                )
+                handshake = Accepter(identity, bytes([len(came)]) * NONCE_SIZE, [Purpose.MASTER])
+                await greet(connection, handshake)
+                await agreed(connection, handshake)
+                await connection.stream.aclose()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(hang_up)
+            cluster.launch(3, master="elsewhere:2013")
+            assert isinstance(await cluster.wait_ended(3), MasterUnreachable)
+            nursery.cancel_scope.cancel()
+        await listener.aclose()
+        assert 5 < len(came) < 40
 
 
 @pytest.mark.parametrize("purpose", [Purpose.PEER, Purpose.MASTER])

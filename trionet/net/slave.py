@@ -70,6 +70,7 @@ class SlaveTask:
         self._config = config
         self._random = random
         self._carry_out = carry_out
+        self._backoff = Backoff(config.reconnect_least, config.reconnect_most, random)
         self._refusals = 0
         self._was_welcome = False
         self._pump: Pump | None = None
@@ -115,12 +116,10 @@ class SlaveTask:
             await self._pump.finish("the node stops")
 
     async def _stay_connected(self) -> None:
-        backoff = Backoff(self._config.reconnect_least, self._config.reconnect_most, self._random)
         while self.machine.state is not State.ENDED:
             try:
                 with trio.CancelScope(deadline=trio.current_time() + self._config.handshake_timeout) as scope:
                     await self._connect(scope)
-                    backoff.reset()
                 if scope.cancelled_caught:
                     self._note("it did not finish the handshake in time")
                     self._refusals = 0
@@ -133,7 +132,7 @@ class SlaveTask:
             finally:
                 self._pump = None
                 self.apply(self.machine.disconnected(trio.current_time()))
-            await trio.sleep(backoff.next_delay())
+            await trio.sleep(self._backoff.next_delay())
 
     def _is_hopeless(self, error: OSError | GreetingFailed) -> bool:
         """Tell whether a node that has never been welcome never will be."""
@@ -162,6 +161,7 @@ class SlaveTask:
 
         def opened() -> None:
             scope.deadline = inf
+            self._backoff.reset()
             self.last_failure = None
             self._was_welcome = True
             self.apply(self.machine.connected(trio.current_time()))
