@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from math import inf
 from typing import Any
 
@@ -10,7 +11,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.kernel.stage import Puppet, Stage, actor_of, opened, start
-from trionet import Deadlock, RemoteError, command, spec
+from trionet import Deadlock, RemoteError, StartFailed, command, spec, stream
 
 
 class Chained(Puppet, concurrency=1):
@@ -302,3 +303,45 @@ async def test_c7_a_service_that_is_ending_closes_no_circle(autojump_clock: Mock
         nursery.start_soon(call)
         await wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
+
+
+class Eager(Chained):
+    """Talks to itself before it has started."""
+
+    how = "call"
+
+    async def setup(self) -> None:
+        own: Eager = self.ref()
+        if self.how == "call":
+            await own.note("x")
+        elif self.how == "stream":
+            async with own.numbers() as numbers:
+                await anext(numbers)
+        elif self.how == "send":
+            await own.note.send("x")
+        else:
+            self.nursery.start_soon(own.note, "x")
+
+    @stream
+    async def numbers(self) -> AsyncIterator[int]:
+        """Never begins, where it is opened in setup."""
+        yield 1
+
+
+@pytest.mark.parametrize("how", ["call", "stream"])
+async def test_c7_a_service_that_waits_for_itself_in_setup(autojump_clock: MockClock, how: str) -> None:
+    async with opened() as node:
+        with pytest.raises(StartFailed, match=r"Deadlock: .*: setup of .* -> (note|numbers) of"):
+            await node.start(spec(type("Now", (Eager,), {"how": how}), Stage()))
+        assert trio.current_time() < 1
+
+
+@pytest.mark.parametrize("how", ["send", "helper"])
+async def test_c7_what_a_service_tells_itself_in_setup_is_handled_after_it(
+    autojump_clock: MockClock, how: str
+) -> None:
+    stage = Stage()
+    async with opened() as node:
+        await node.start(spec(type("Later", (Eager,), {"how": how}), stage))
+        await wait_all_tasks_blocked()
+        assert stage.log == ["x"]

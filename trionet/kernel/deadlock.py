@@ -1,6 +1,6 @@
 """Circles of services that all wait on each other (C7).
 
-Duty: tell whether a wait that is about to begin would close one.
+Duty: tell whether a wait that is about to begin would close one, be it of a service that starts on itself.
 
 Theory of operation.  A call that is queued, or a send that waits for room, goes on when a slot of its
 service becomes free, that is when any of that service's running handlers ends.  A running handler goes on
@@ -12,6 +12,9 @@ is busy with anything else, a free slot, or a wait on another node can go on.
 
 from __future__ import annotations
 
+import trio
+
+from trionet.errors import Deadlock
 from trionet.kernel.request import QUEUED, RUNNING, Request
 from trionet.kernel.together import Together
 
@@ -27,6 +30,19 @@ def find_circle(waiting: Request | Together) -> list[str] | None:
             if search.can_go_on(waiting):
                 return None
     return _chain(waiting, search)
+
+
+def check_own_start(request: Request) -> None:
+    """Refuse that a service waits in its ``setup`` for a message to itself: none is handled before.
+
+    Raises:
+        Deadlock: if it does.
+    """
+    actor = request.target
+    if actor.has_started or request.one_way:
+        return
+    if actor.nursery in trio.lowlevel.current_task().child_nurseries:  # its own task, and no helper
+        raise Deadlock([f"setup of {actor.describe()}", f"{request.command} of {actor.describe()}"])
 
 
 class _Search:

@@ -24,6 +24,7 @@ from trionet.kernel.command import DEFAULT_OPTIONS, CallOptions, Command, comman
 from trionet.kernel.context import current_actor, handling
 from trionet.kernel.dead_letters import DeadLetter, DeadLetters
 from trionet.kernel.deadlines import Deadlines
+from trionet.kernel.deadlock import check_own_start
 from trionet.kernel.direct import DirectCall, begin_here
 from trionet.kernel.network import Network, Outgoing
 from trionet.kernel.observing import Observer
@@ -186,10 +187,13 @@ class Messaging(Addressing):
         Raises:
             ServiceExited: if the service is ending.
             ServiceBusy: if there is no room and the service rejects what finds none.
+            Deadlock: if the service waits for itself while it starts.
         """
         if not actor.accepting:
             raise ServiceExited(f"{actor.describe()} is ending", executed=False)
         inbox = actor.inbox
+        if actor is source:
+            check_own_start(request)
         if inbox.size < inbox.limit or actor is source:
             self.deliver(request)
             return True
