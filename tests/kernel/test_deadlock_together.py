@@ -101,6 +101,28 @@ async def test_c7_a_circle_through_one_of_several_calls(autojump_clock: MockCloc
         assert trio.current_time() < 1
 
 
+async def test_c7_two_of_several_calls_wait_for_the_same_and_it_can_go_on(autojump_clock: MockClock) -> None:
+    """That is found once, and counts for both."""
+    stage = Stage()
+    async with opened(call_deadline=1e9) as node, trio.open_nursery() as nursery:
+        await put_up(node, stage, a=Joiner, b=Joiner, c=Joiner, d=Joiner)
+        ends: list[Any] = []
+
+        async def call(*todo: Any) -> None:
+            ends.append(await node.call(*todo))
+
+        nursery.start_soon(call, ".c", "relay", ".d", "hold", "gate")
+        await wait_all_tasks_blocked()
+        nursery.start_soon(call, ".b", "all_of", [".c", "note", "x"], [".c", "note", "y"])
+        await wait_all_tasks_blocked()
+        nursery.start_soon(call, ".a", "relay", ".b", "note", "z")
+        await wait_all_tasks_blocked()
+        assert ends == []
+        stage.open("gate")
+        await wait_all_tasks_blocked()
+        assert ends == ["gate", ["'x'", "'y'"], "z"]
+
+
 @pytest.mark.parametrize("how", ["all_of", "one_by_one", "nested"])
 async def test_c7_a_circle_is_closed_by_another_service(autojump_clock: MockClock, how: str) -> None:
     """A callee calls back, and has no turn before the handler ends, which also waits for something long."""
