@@ -109,6 +109,17 @@ def test_sends_of_one_route_share_a_frame_and_an_entry() -> None:
     assert arguments_of(other.events()) == [(number,) for number in range(100)]
 
 
+def test_a_route_whose_first_send_finds_no_room_parts_those_around_it() -> None:
+    """What it means is told all the same, between sends that are one entry otherwise."""
+    one, other = links(settings=LinkSettings(window_messages=2))
+    assert send(one, "fills", to=8)
+    assert send(one, "it", to=8)
+    assert send(one, 1)
+    assert not send(one, "no room", to=8, name="d")
+    assert send(one, 2)
+    assert arguments_of(flow(one, other)) == [("fills",), ("it",), (1,), (2,)]
+
+
 def test_the_order_of_a_pair_stays() -> None:
     one, other = links()
     assert send(one, 1)

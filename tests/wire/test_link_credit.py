@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from math import inf
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.wire import seen as events
 from tests.wire.link_world import flow, links
-from tests.wire.seen import RecordedLink
+from tests.wire.seen import CallReceived, RecordedLink, SendReceived
+from trionet.wire.bundle import SMALL
 from trionet.wire.credit import Credit, ReceiveWindows, SendWindows
 from trionet.wire.errors import ProtocolError
 from trionet.wire.link_errors import WindowFull
@@ -195,9 +199,15 @@ def test_credit_for_all_messages_but_not_for_all_bytes() -> None:
         sent.credit(7, 1, 49)
 
 
-def test_messages_to_many_services_leave_no_accounts_behind() -> None:
+@pytest.mark.parametrize("kind", ["send", "small send", "small call"])
+def test_messages_to_many_services_leave_no_accounts_behind(kind: str) -> None:
     """A peer that sends to ever new services makes the receiver give all credit back."""
     one, other = links()
+    send: Callable[[int], object] = {
+        "send": lambda target: one.send(5, target, "c", b""),
+        "small send": lambda target: one.send_small(5, target, "c", (), 0, None),
+        "small call": lambda target: one.call_small(5, target, "c", (), inf, 0, None),
+    }[kind]
     received = ReceiveWindows(4, 100)
     for target in range(5000):
         crowded = received.charge(target, 1)
@@ -206,13 +216,14 @@ def test_messages_to_many_services_leave_no_accounts_behind() -> None:
             assert len(received.sweep()) == 1025
             assert len(received) == 0
     for target in range(1, 3000):
-        one.send(5, target, "c", b"")
+        send(target)
         if target % 100 == 0:
             for event in flow(one, other):
-                assert isinstance(event, events.SendReceived)
-                other.consumed(event.target, 1, 0)
+                assert isinstance(event, SendReceived | CallReceived)
+                other.consumed(event.target, 1, SMALL if event.payload == () else 0)
             flow(other, one)
-    assert one.can_send(1, 0)
+    assert len(one._windows) < 2000
+    assert len(other._receiver.windows) < 2000
 
 
 def test_wishes_of_many_services_leave_no_accounts_behind() -> None:

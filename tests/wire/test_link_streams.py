@@ -63,6 +63,18 @@ def test_a_whole_stream() -> None:
     assert other.statistics().serving == one.statistics().calls == 0
 
 
+def test_items_are_taken_while_the_end_is_on_its_way() -> None:
+    """No breach: who took them cannot know yet that the stream has ended."""
+    one, other, session, event = opened()
+    event.outflow.charge(1)
+    other.items(session, 1, b"a")
+    flow(other, one)
+    other.reply(session, b"end")
+    one.taken(session, 1, 1)
+    assert flow(one, other) == []
+    assert flow(other, one) == [events.ReplyReceived(session, "token", b"end")]
+
+
 @pytest.mark.parametrize("records", [False, True])
 @given(sizes=st.lists(st.integers(1, 3 * CHUNK), max_size=6), cuts=st.lists(st.integers(1, 5000), max_size=8))
 def test_every_split_of_the_bytes_gives_the_same(records: bool, sizes: list[int], cuts: list[int]) -> None:
