@@ -152,6 +152,19 @@ async def test_c8_a_stop_with_less_time_reaches_the_children(node: Node) -> None
     assert trio.current_time() - began == pytest.approx(2)
 
 
+async def test_c8_a_stop_with_less_time_reaches_the_children_of_a_failed_service(node: Node) -> None:
+    log: Log = []
+    parent = await node.start(spec(Member, log, "parent"))
+    await parent.beget("one", 8)
+    actor = actor_of(node, parent)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(fail_service, node, parent, KeyError("parent"))
+        await wait_all_tasks_blocked()
+        began = trio.current_time()
+        actor.request_stop(began + 2)
+    assert trio.current_time() - began == pytest.approx(2)
+
+
 @pytest.mark.parametrize("restart", ["never", "failure"])
 async def test_c8_children_of_a_failed_service_are_stopped_in_order(node: Node, restart: str) -> None:
     """The parent broke, its children did not: they end as they should."""

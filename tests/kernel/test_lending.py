@@ -451,7 +451,9 @@ async def test_c7_a_send_to_itself_is_not_handled_before_it_goes_on(autojump_clo
         assert await track.settle(node) == ["first", "later"]
 
 
-async def test_c7_tasks_that_rest_are_as_many_as_before(autojump_clock: MockClock) -> None:
+async def test_c7_all_is_as_before(autojump_clock: MockClock) -> None:
+    """As many tasks rest, and as many steps may be made within one another."""
+
     async def work(doer: Doer) -> None:
         await trio.lowlevel.checkpoint()
 
@@ -461,4 +463,4 @@ async def test_c7_tasks_that_rest_are_as_many_as_before(autojump_clock: MockCloc
         for _ in range(10):
             await doer.run()
         await wait_all_tasks_blocked()
-        assert (actor.count_tasks(), len(actor.resting)) == (before, before + 1)
+        assert (actor.count_tasks(), len(actor.resting), node.nested) == (before, before + 1, 0)

@@ -84,7 +84,10 @@ async def test_which_end_is_followed_by_a_restart(node: Node, when: When, way: s
         assert find_leaks(node) == ()
 
 
-async def test_c11_the_name_is_reserved_while_its_service_is_away(node: Node, name: str) -> None:
+@pytest.mark.parametrize("exclusive", [False, True])
+async def test_c11_the_name_is_reserved_while_its_service_is_away(
+    node: Node, name: str, exclusive: bool
+) -> None:
     """Through the end, the pause and the new setup nobody else gets it, and callers are told."""
     hold = Hold()
     hold_teardown = Hold()
@@ -109,7 +112,7 @@ async def test_c11_the_name_is_reserved_while_its_service_is_away(node: Node, na
     async with trio.open_nursery() as nursery:
 
         async def begin() -> None:
-            await node.start(spec(Slow), name=name, restart=policy("always"))
+            await node.start(spec(Slow), name=name, restart=policy("always"), exclusive=exclusive)
 
         nursery.start_soon(begin)
         await hold.wait_held()
@@ -122,7 +125,8 @@ async def test_c11_the_name_is_reserved_while_its_service_is_away(node: Node, na
         await wait_all_tasks_blocked()
         await is_reserved()  # the pause
         await hold.wait_held()
-        await is_reserved()  # the new one is set up
+        if not exclusive or name.startswith("."):  # else it has its name before its setup
+            await is_reserved()  # the new one is set up
         hold.release()
         assert await node.wait_for_name(name) != first
 

@@ -62,7 +62,6 @@ async def _serve(actor: Actor) -> None:
             await work(worker)
         finally:
             actor.close()
-    actor.nursery = actor.scope = None
 
 
 async def _set_up(actor: Actor) -> None:

@@ -128,7 +128,7 @@ class HandlerEnds:
             self._close_left_open(request, worker.task, worker.scope)
         self.handlers.pop(request, None)
         request.worker = request.context = request.coroutine = None
-        if not self.handlers and self.stop_deadline < float("inf"):
+        if self.stop_deadline < float("inf"):
             self.wind_up()
 
     def _close_left_open(self, request: Request, task: trio.lowlevel.Task, scope: trio.CancelScope) -> None:
