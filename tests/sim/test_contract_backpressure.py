@@ -160,6 +160,21 @@ async def test_c10_overload_is_told_once_per_doubling(
         await places.rest()
 
 
+async def test_c10_what_the_link_can_never_take_does_not_wait_for_room(autojump_clock: MockClock) -> None:
+    """Its sender is told at once; in the line it would end the link when its turn comes."""
+    async with open_places("remote", window_messages=1) as places, trio.open_nursery() as nursery:
+        box = await places.start(concurrency=1, inbox=1)
+        await box.hold.send("gate")
+        await places.begin(nursery, lambda: box.note.send("a"))
+        waiting = await places.begin(nursery, lambda: box.note.send("b"))
+        assert waiting.end == "none"
+        for message in places.here.call, places.here.send:
+            with pytest.raises(ValueError, match="a name or local id out of range"):
+                await message(box, "x" * 256)
+        places.stage.open("gate")
+        assert await places.rest() == ["gate begins", "gate ends", "a", "b"]
+
+
 async def test_c10_what_waits_for_the_socket_is_bounded(autojump_clock: MockClock) -> None:
     """A network that takes nothing: senders wait, each by itself, and all of it arrives in order."""
     async with open_places("remote", pending_bytes=10_000) as places, trio.open_nursery() as nursery:

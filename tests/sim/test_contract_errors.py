@@ -26,6 +26,7 @@ from trionet import (
     command,
     spec,
 )
+from trionet.net import sending
 from trionet.testing import fail_service
 
 
@@ -271,6 +272,38 @@ async def test_c5_a_send_to_nobody(
         assert [letter.reason.rpartition(":")[2] for letter in letters] == [" it has ended, or never was"] * 3
         assert [letter.source for letter in letters] == [None, None, places.here.services()[0]]
         assert "dead letter: note from the node to " in caplog.text
+
+
+async def test_c5_reports_that_cannot_go_are_logged(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They wait for room like all messages, but only so many, and not longer than the link lasts."""
+    monkeypatch.setattr(sending, "MOST_REPORTS", 2)
+    async with open_places("remote", window_messages=1) as places:
+        assert places.cluster is not None
+        box = await places.start(concurrency=1)
+        await box.hold.send("gate")
+        await trio.sleep(REST)
+        await box.note.send("late")
+        ended = [await places.start() for _ in range(5)]
+        for each in ended:
+            await places.there.kill(each)
+        places.cluster.latency = 1.0
+        for number, each in enumerate(ended):
+            await each.note.send(str(number))
+        await trio.sleep(2)
+        places.cluster.partition({1}, {2})
+        await trio.sleep(100)
+        await places.there.kill(box)
+        told = [each.getMessage() for each in caplog.records if each.name == "trionet.link"]
+        reasons = [
+            text.rpartition(" (")[2] for text in told if text.startswith("dead letter of service 0 of ")
+        ]
+        silent = "the link to harbor 1 ended: nothing came from the peer for 20.0 seconds)"
+        assert reasons == ["the other node takes no more reports)"] * 2 + [silent] * 2 + [
+            "the link has ended)"
+        ]
+        places.cluster.heal()
 
 
 @everywhere

@@ -50,15 +50,13 @@ class Sending(LinkEnd):
         """Hand a one-way message to the link; where there is no room now, return its encoded arguments.
 
         Raises:
-            NodeDown: if the link has ended.
+            NodeDown: if the link is closing.
             BadMessage: if the message is larger than the other node takes.
         """
         link = self.link
         local = target.value & MAX_LOCAL
-        if local in self._lines or not self.is_open or link.outbox.queued > self._pending_limit:
-            payload = self.codec.encode_arguments(args, kwargs)
-            self._check_open()
-            return payload
+        if local in self._lines or link.outbox.queued > self._pending_limit:
+            return self.codec.encode_arguments(args, kwargs)
         if self.streams.waiting:
             self.streams.gather()  # what was yielded before goes before
         source_id = 0 if source is None else source.handle.value & MAX_LOCAL
@@ -101,7 +99,6 @@ class Sending(LinkEnd):
         if (
             not BUNDLE_FROM <= queued <= self._pending_limit
             or message.kwargs
-            or not self.is_open
             or (lines and message.target.value & MAX_LOCAL in lines)
             or self.streams.waiting
             or not call.transmit_small()
@@ -116,17 +113,13 @@ class Sending(LinkEnd):
         """Hand a call to the link, or let it stand in the line of its target.
 
         Raises:
-            NodeDown: if the link has ended.
+            NodeDown: if the link is closing.
             BadMessage: if the message is larger than the other node takes.
             ServiceBusy: if the other node takes no more calls.
         """
-        size = len(outbound.payload)
-        if not self.is_open or size > CHUNK or self.link.outbox.queued > self._pending_limit:
-            self._check_open()
-            if self._is_congested(size):
-                self._stand_in_line(outbound)
-                return
-        if (outbound.message.target.value & MAX_LOCAL) in self._lines:
+        size, local = len(outbound.payload), outbound.message.target.value & MAX_LOCAL
+        is_easy = size <= CHUNK and self.link.outbox.queued <= self._pending_limit
+        if local in self._lines or (not is_easy and self._is_congested(size)):
             self._stand_in_line(outbound)
             return
         try:
@@ -156,10 +149,6 @@ class Sending(LinkEnd):
             self._stand_in_line(report)
         else:
             report.lost("the other node takes no more reports", executed=False)
-
-    def _check_open(self) -> None:
-        if not self.is_open:
-            raise NodeDown(f"the link to {self.describe()} has ended", executed=False)
 
     def _stand_in_line(self, outbound: Outbound) -> None:
         """Let a message wait for room, unless the link will never take it.

@@ -119,13 +119,7 @@ class Serving(Sending):
         over, now = 0, self._begin_slice()
         for arguments in messages:
             message: Arguments = (arguments, NO_KWARGS, NO_CHECKS)
-            if (
-                actor is None
-                or command is None
-                or now >= self._slice_ends
-                or not actor.accepting
-                or not actor.may_begin(command)
-            ):
+            if actor is None or command is None or now >= self._slice_ends or not actor.may_begin(command):
                 over += self._take_send(route, trace, message, SMALL)
             else:
                 now = begin_here(InboundSend(self, route, actor, trace, SMALL, message), command, now)
