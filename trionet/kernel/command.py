@@ -87,7 +87,7 @@ class BoundCommand(Generic[P, R_co]):
         text = await greeter.greet("Trio")
     """
 
-    __slots__ = ("_command", "_label", "_messenger", "_options", "_target")
+    __slots__ = ("_command", "_label", "_messenger", "_options", "_send_label", "_target")
 
     def __init__(
         self,
@@ -100,7 +100,7 @@ class BoundCommand(Generic[P, R_co]):
         self._target = target
         self._command = command
         self._options = options
-        self._label = command_label(command)
+        self._label, self._send_label = command_labels(command)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:
         """Call the command; the result must be awaited.
@@ -136,7 +136,7 @@ class BoundCommand(Generic[P, R_co]):
             Deadlock: if waiting for room would close a circle of services that wait on each other.
         """
         sending: Any = self._messenger.send_command(self._target, self._command, args, kwargs)
-        sending.__qualname__ = f"{self._label}.send"
+        sending.__qualname__ = self._send_label
         named: Coroutine[Any, Any, None] = sending
         return named
 
@@ -178,6 +178,7 @@ class Command(Declaration, Generic[P, R_co]):
         deadline: default deadline in seconds, or None for the node's.
         in_place: whether the handler may begin before its sender goes on, if its service is idle.
         abstract: whether it is declared for an interface, without a body.
+        labels: how the coroutines of its calls and sends are named.
     """
 
     kind: ClassVar[str] = "@command"
@@ -197,6 +198,7 @@ class Command(Declaration, Generic[P, R_co]):
                 "and @stream is for async generators"
             )
         self.function = function
+        self.labels: tuple[str, str] = (self.label, f"{self.label}.send")
         self.shielded = shielded
         self.endless = endless
         self.is_async: bool = inspect.iscoroutinefunction(function)
@@ -227,9 +229,9 @@ def command_name(command: str | Command[Any, Any]) -> str:
     raise TypeError(f"{command!r} is no command: expected its name, or its declaration as Greeter.greet")
 
 
-def command_label(command: str | Command[Any, Any]) -> str:
-    """A command as its coroutines are named."""
-    return command.label if isinstance(command, Command) else str(command)
+def command_labels(command: str | Command[Any, Any]) -> tuple[str, str]:
+    """How the coroutines of a command are named: that of a call, and that of a send."""
+    return command.labels if isinstance(command, Command) else (str(command), f"{command}.send")
 
 
 class _Declare(Protocol):

@@ -19,7 +19,7 @@ from trionet.kernel.command import (
     BoundCommand,
     CallOptions,
     Command,
-    command_label,
+    command_labels,
     command_name,
 )
 from trionet.kernel.declaration import Declaration
@@ -284,7 +284,7 @@ class _OwnCommand(BoundCommand[Any, Any]):
         self._service = service
         self._command = command
         self._options = options
-        self._label = command_label(command)
+        self._label, self._send_label = command_labels(command)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
         """Run the method, as a method call does, also one of a base class by way of ``super()``."""
@@ -308,7 +308,7 @@ class _OwnCommand(BoundCommand[Any, Any]):
         """Send to oneself; it never waits."""
         service = self._service
         sending: Any = service.node.send_command(service.handle, self._command, args, kwargs)
-        sending.__qualname__ = f"{self._label}.send"
+        sending.__qualname__ = self._send_label
         named: Coroutine[Any, Any, None] = sending
         return named
 
