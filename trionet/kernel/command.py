@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Coroutine
+from types import FunctionType
 from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
 
 import attrs
@@ -38,6 +39,7 @@ class CallOptions:
 
 
 DEFAULT_OPTIONS = CallOptions()
+_Functions = tuple[Callable[..., Coroutine[Any, Any, Any]], Callable[..., Coroutine[Any, Any, None]]]
 
 
 class Messenger(Protocol):
@@ -87,7 +89,7 @@ class BoundCommand(Generic[P, R_co]):
         text = await greeter.greet("Trio")
     """
 
-    __slots__ = ("_command", "_label", "_messenger", "_options", "_send_label", "_target")
+    __slots__ = ("_call", "_command", "_messenger", "_options", "_send", "_target")
 
     def __init__(
         self,
@@ -100,7 +102,7 @@ class BoundCommand(Generic[P, R_co]):
         self._target = target
         self._command = command
         self._options = options
-        self._label, self._send_label = command_labels(command)
+        self._call, self._send = _functions_of(type(messenger), command)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:
         """Call the command; the result must be awaited.
@@ -117,10 +119,7 @@ class BoundCommand(Generic[P, R_co]):
                 handler started.
             Exception: a declared exception class (see :func:`trionet.value`) that the handler raised.
         """
-        call: Any = self._messenger.call_command(self._target, self._command, args, kwargs, self._options)
-        call.__qualname__ = self._label  # Python's warning of a call that is not awaited shows it
-        named: Coroutine[Any, Any, R_co] = call
-        return named
+        return self._call(self._messenger, self._target, self._command, args, kwargs, self._options)
 
     def send(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, None]:
         """Send the command one-way; must be awaited.
@@ -135,10 +134,7 @@ class BoundCommand(Generic[P, R_co]):
             ServiceBusy: if there is no room and the service chose ``overflow="reject"``.
             Deadlock: if waiting for room would close a circle of services that wait on each other.
         """
-        sending: Any = self._messenger.send_command(self._target, self._command, args, kwargs)
-        sending.__qualname__ = self._send_label
-        named: Coroutine[Any, Any, None] = sending
-        return named
+        return self._send(self._messenger, self._target, self._command, args, kwargs)
 
     def send_nowait(self, *args: P.args, **kwargs: P.kwargs) -> None:
         """Send the command one-way, if there is room in the inbox right now.
@@ -179,6 +175,7 @@ class Command(Declaration, Generic[P, R_co]):
         in_place: whether the handler may begin before its sender goes on, if its service is idle.
         abstract: whether it is declared for an interface, without a body.
         labels: how the coroutines of its calls and sends are named.
+        functions: what makes these coroutines, by the class of the node.
     """
 
     kind: ClassVar[str] = "@command"
@@ -199,6 +196,7 @@ class Command(Declaration, Generic[P, R_co]):
             )
         self.function = function
         self.labels: tuple[str, str] = (self.label, f"{self.label}.send")
+        self.functions: dict[type, _Functions] = {}
         self.shielded = shielded
         self.endless = endless
         self.is_async: bool = inspect.iscoroutinefunction(function)
@@ -232,6 +230,30 @@ def command_name(command: str | Command[Any, Any]) -> str:
 def command_labels(command: str | Command[Any, Any]) -> tuple[str, str]:
     """How the coroutines of a command are named: that of a call, and that of a send."""
     return command.labels if isinstance(command, Command) else (str(command), f"{command}.send")
+
+
+def _functions_of(messenger: type, command: str | Command[Any, Any]) -> _Functions:
+    """What calls and what sends a command, under names of the command's own.
+
+    By these Python warns of a coroutine that is not awaited; to name each coroutine would cost each message.
+    """
+    known = None if isinstance(command, str) else command.functions.get(messenger)
+    if known is None:
+        whole: Any = messenger
+        call, send = command_labels(command)
+        known = _renamed(whole.call_command, call), _renamed(whole.send_command, send)
+        if not isinstance(command, str):
+            command.functions[messenger] = known
+    return known
+
+
+def _renamed(function: FunctionType, name: str) -> FunctionType:
+    """The same function under another name."""
+    same = FunctionType(
+        function.__code__, function.__globals__, name, function.__defaults__, function.__closure__
+    )
+    same.__qualname__ = name
+    return same
 
 
 class _Declare(Protocol):

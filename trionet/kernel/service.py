@@ -284,12 +284,11 @@ class _OwnCommand(BoundCommand[Any, Any]):
         self._service = service
         self._command = command
         self._options = options
-        self._label, self._send_label = command_labels(command)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
         """Run the method, as a method call does, also one of a base class by way of ``super()``."""
         call: Any = self._run(args, kwargs)
-        call.__qualname__ = self._label
+        call.__qualname__ = command_labels(self._command)[0]
         named: Coroutine[Any, Any, Any] = call
         return named
 
@@ -308,7 +307,7 @@ class _OwnCommand(BoundCommand[Any, Any]):
         """Send to oneself; it never waits."""
         service = self._service
         sending: Any = service.node.send_command(service.handle, self._command, args, kwargs)
-        sending.__qualname__ = self._send_label
+        sending.__qualname__ = command_labels(self._command)[1]
         named: Coroutine[Any, Any, None] = sending
         return named
 
