@@ -269,6 +269,20 @@ async def test_late_subscribers_get_the_last(node: Node) -> None:
         assert none.statistics().waiting == 0
 
 
+@pytest.mark.parametrize(("most", "found"), [(0, [7]), (250, [6, 7]), (1000, [3, 4, 5, 6, 7])])
+async def test_the_last_have_so_many_bytes_at_most(
+    node: Node, monkeypatch: pytest.MonkeyPatch, most: int, found: list[int]
+) -> None:
+    """But there is always one."""
+    for item in range(8):
+        await KEPT.publish(node, item)
+    weight = node.snapshot(7).weight
+    monkeypatch.setattr("trionet.services.multicast_state.MOST_PAST_BYTES", most * weight // 100)
+    async with KEPT.subscribe(node, last=5) as messages:
+        assert await take(messages, len(found)) == found
+        assert messages.statistics().waiting == 0
+
+
 async def test_one_that_waits_begins_full(node: Node) -> None:
     for item in range(5):
         await KEPT.publish(node, item)

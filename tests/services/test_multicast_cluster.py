@@ -187,9 +187,10 @@ async def test_a_frozen_node_holds_up_nobody() -> None:
         assert len(got) + three.missed == 3201
 
 
-async def test_a_full_route_drops_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("limit", "most"), [("MOST_WAITING", 50), ("MOST_BYTES", 5000)])
+async def test_a_full_route_drops_the_oldest(monkeypatch: pytest.MonkeyPatch, limit: str, most: int) -> None:
     """What a node missed on the way is told to all who subscribe there, of quiet topics too."""
-    monkeypatch.setattr("trionet.services.multicast_route.MOST_WAITING", 50)
+    monkeypatch.setattr(f"trionet.services.multicast_route.{limit}", most)
     async with (
         open_cluster(2) as cluster,
         NEWS.subscribe(cluster[2], queue=10_000) as messages,

@@ -219,7 +219,8 @@ async def test_c4_what_fails_before_it_yields_or_waits_fails_at_the_opening(
 
 @everywhere
 async def test_c4_there_is_no_such_stream(autojump_clock: MockClock, placement: Placement) -> None:
-    async with open_places(placement) as places:
+    """Nor does it take room from others."""
+    async with open_places(placement, window_messages=1) as places:
         source = await start(places)
         here = places.here
         cases: list[tuple[Any, type[CallError], str]] = [

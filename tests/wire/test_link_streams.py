@@ -63,16 +63,21 @@ def test_a_whole_stream() -> None:
     assert other.statistics().serving == one.statistics().calls == 0
 
 
-def test_items_are_taken_while_the_end_is_on_its_way() -> None:
+@pytest.mark.parametrize(
+    ("how", "arguments"), [("reply", [b"end"]), ("fail", [7, None]), ("confirm_cancel", [])]
+)
+def test_items_are_taken_while_the_end_is_on_its_way(how: str, arguments: list[Any]) -> None:
     """No breach: who took them cannot know yet that the stream has ended."""
     one, other, session, event = opened()
     event.outflow.charge(1)
     other.items(session, 1, b"a")
     flow(other, one)
-    other.reply(session, b"end")
+    one.cancel(session)
+    flow(one, other)
+    getattr(other, how)(session, *arguments)
     one.taken(session, 1, 1)
     assert flow(one, other) == []
-    assert flow(other, one) == [events.ReplyReceived(session, "token", b"end")]
+    assert len(flow(other, one)) == 1
 
 
 @pytest.mark.parametrize("records", [False, True])

@@ -194,6 +194,7 @@ def test_late_answers_do_not_stretch_the_lease() -> None:
     lease.renewed(Renewed(second.token))
     lease.renewed(Renewed(first.token))
     assert lease.until == 130.0
+    assert not lease._sent  # nothing is kept of what was answered
     lost = lease.renew(115.0)
     lease.forget()
     lease.renewed(Renewed(lost.token))
