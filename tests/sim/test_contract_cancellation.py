@@ -8,7 +8,7 @@ from trio.testing import MockClock
 
 from tests.sim.places import REST, Placement, everywhere, open_places
 from tests.stubborn import Stubborn
-from trionet import command
+from trionet import DeadlineExceeded, command
 
 
 @everywhere
@@ -161,6 +161,22 @@ async def test_c6_over_a_link_the_wait_for_the_confirmation_has_an_end(
         assert [each.abandoned for each in handlers] == ([True] if seconds < 15 else [])
         await trio.sleep(10)
         assert places.there.service_statistics(stubborn).handlers == ()
+
+
+async def test_c6_over_a_link_the_wait_for_the_end_of_what_is_out_of_time_has_an_end(
+    autojump_clock: MockClock,
+) -> None:
+    """The other node is silent, but not dead yet: its handler may go on or not."""
+    async with open_places("remote", cancel_grace=1.0) as places:
+        assert places.cluster is not None
+        box = await places.start()
+        places.cluster.partition({1}, {2})
+        began = trio.current_time()
+        with pytest.raises(DeadlineExceeded, match="its node did not confirm the end") as caught:
+            await box.hold.options(deadline=5)("gate")
+        assert caught.value.executed is None
+        assert trio.current_time() - began == pytest.approx(6, abs=0.02)
+        places.cluster.heal()
 
 
 async def test_c6_locally_there_is_no_grace_time(autojump_clock: MockClock) -> None:

@@ -7,6 +7,7 @@ import trio
 from trio.testing import MockClock
 
 from tests.sim.link_task import peer_of
+from tests.sim.places import REST, open_places
 from trionet import DeadlineExceeded, Service, command
 from trionet.net.outbound import OutboundCall
 from trionet.testing import open_cluster
@@ -54,3 +55,33 @@ async def test_c4_the_caller_is_told_of_its_own_time(autojump_clock: MockClock, 
                 step()
         assert len(told) == 1
         await trio.sleep(100)  # the one that never answers ends by its own deadline
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "executed"),
+    [("note", "queued", False), ("later", "deferred", True), ("persist", "running", True)],
+)
+async def test_c4_the_callee_s_node_is_first_to_see_that_time_is_over(
+    autojump_clock: MockClock, name: str, state: str, executed: bool
+) -> None:
+    """It tells the caller, also where there is no handler whose end would."""
+    async with open_places("remote") as places, trio.open_nursery() as nursery:
+        box = await places.start(concurrency=1)
+        if state == "queued":
+            await box.hold.send("gate")
+        ended = trio.Event()
+
+        async def call() -> None:
+            expected = f"{name} of .* was still {state} at its deadline"
+            with pytest.raises(DeadlineExceeded, match=expected) as caught:
+                await getattr(box, name).options(deadline=100)("gate")
+            assert caught.value.executed is executed
+            ended.set()
+
+        nursery.start_soon(call)
+        await trio.sleep(REST)
+        (request,) = peer_of(places.there, 1)._serving.values()
+        request.expire()
+        await trio.sleep(REST)
+        assert ended.is_set()
+        places.stage.open("gate")
