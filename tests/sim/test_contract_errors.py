@@ -9,6 +9,7 @@ import trio
 from trio.testing import MockClock
 
 from tests.kernel.nodes import Echo
+from tests.kernel.stage import Puppet, Stage, puppet
 from tests.sim.places import REST, Placement, Places, everywhere, open_places
 from trionet import (
     BadArguments,
@@ -27,7 +28,7 @@ from trionet import (
     spec,
 )
 from trionet.net import sending
-from trionet.testing import fail_service
+from trionet.testing import fail_service, open_cluster
 
 
 async def ends_with(kind: type[CallError], executed: bool | None, call: Any, *args: Any) -> CallError:
@@ -315,3 +316,15 @@ async def test_c5_a_send_that_arrives_is_none(autojump_clock: MockClock, placeme
         assert await places.rest() == list("abc")
         await trio.sleep(30)
         assert places.here.dead_letters.count == places.there.dead_letters.count == 0
+
+
+async def test_c5_the_last_send_of_a_node_that_stops_is_none(autojump_clock: MockClock) -> None:
+    """Its link ends only when the other node has acknowledged it."""
+    async with open_cluster(2) as cluster:
+        stage = Stage()
+        here = cluster[2]
+        box = here.ref(await cluster[1].start(spec(puppet(), stage)), Puppet)
+        await box.note.send("last")
+        await cluster.stop(2)
+        assert stage.log == ["last"]
+        assert here.dead_letters.count == 0
