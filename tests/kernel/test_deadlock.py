@@ -345,3 +345,32 @@ async def test_c7_what_a_service_tells_itself_in_setup_is_handled_after_it(
         await node.start(spec(type("Later", (Eager,), {"how": how}), stage))
         await wait_all_tasks_blocked()
         assert stage.log == ["x"]
+
+
+class Impatient(Puppet, concurrency=1):
+    """Leaves a call of its own to itself, and goes on."""
+
+    @command
+    async def leave(self, other: Lasting) -> None:
+        with trio.move_on_after(1):
+            await other.call_back(self.ref())
+        await trio.sleep(2)
+
+
+class Lasting(Puppet):
+    """Goes on when its caller has gone."""
+
+    @command(shielded=True)
+    async def call_back(self, caller: Impatient) -> None:
+        await trio.sleep(2)
+        await caller.note("at last")
+
+
+async def test_c7_who_has_left_a_shielded_call_waits_for_it_no_more(autojump_clock: MockClock) -> None:
+    """So what that call waits for comes, and it is no circle."""
+    stage = Stage()
+    async with opened() as node:
+        impatient = await node.start(spec(Impatient, stage))
+        await impatient.leave(await node.start(spec(Lasting, stage)))
+        await trio.sleep(1)
+        assert stage.log == ["at last"]

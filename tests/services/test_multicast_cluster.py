@@ -324,6 +324,8 @@ async def test_a_node_that_dies() -> None:
             nursery.cancel_scope.deadline = trio.current_time() + 1
             with trio.move_on_after(0.5):
                 await publish(cluster[1], *range(200))
+            board = cluster[1].extension(Board)
+            listeners = len(board.listeners)
             await cluster.crash(3)
             with trio.fail_after(1):
                 await publish(cluster[1], "after")
@@ -334,6 +336,7 @@ async def test_a_node_that_dies() -> None:
             await publish(cluster[3], "own")
             assert await settled(three) == ["own", "new"]
             assert sorted(await settled(two)) == ["new", "own"]
+            assert len(board.listeners) == listeners
 
 
 async def test_a_partition_heals() -> None:
