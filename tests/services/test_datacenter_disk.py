@@ -46,11 +46,14 @@ def fill(node: Node, *, full: bool) -> None:
     database.execute(f"PRAGMA max_page_count={5 if full else 100_000}")
 
 
-def store_of(node: Node) -> Store:
+def service_of(node: Node) -> Any:
     handle = node.lookup("datacenter")
     assert handle is not None
-    instance: Any = node.actors[handle.local].instance
-    store: Store = instance._journal._store
+    return node.actors[handle.local].instance
+
+
+def store_of(node: Node) -> Store:
+    store: Store = service_of(node)._journal._store
     return store
 
 
@@ -186,6 +189,7 @@ async def test_a_full_disk_undoes_all_that_is_not_safe(
         }
         with pytest.raises(StorageFailed, match="the disk is full"):
             await dc.set("b", "x" * 100_000)
+        assert not service_of(node)._audience._woken  # nothing is kept for writes that were undone
         assert await dc.get("a") == {"x": 1, "y": {}}
         fill(node, full=False)
         await dc.set("c/new", 4)
@@ -221,6 +225,7 @@ async def test_values_of_the_dead_vanish_when_there_is_room_again(
     await trio.sleep(1.5)
     assert await dc.list() == ()
     assert info(node)["owners"] == 0
+    assert not service_of(node)._leases._expiring
 
 
 async def test_a_broken_disk_ends_the_service(

@@ -112,4 +112,6 @@ def flow(one: RecordedLink, other: RecordedLink, now: float = 0) -> list[Seen]:
     """Pass on what one link has to send; returns what the other makes of it."""
     while data := one.data_to_send(now):
         other.receive_data(data, now)
+    if not one.outbox:
+        assert (one.outbox.answers, one.outbox.ends, one.outbox.pending) == (0, 0, 0)
     return other.events()
