@@ -107,6 +107,17 @@ def test_fields_out_of_range_are_the_callers_mistake(source: int, target: int, c
     assert flow(one, other) == []
 
 
+def test_a_message_of_just_the_peers_limit_arrives() -> None:
+    one, other = links(other_settings=LinkSettings(message_size=100))
+    answered, failed = other.call(7, 5, "c", b""), other.call(7, 5, "c", b"")
+    flow(other, one)
+    one.send(5, 7, "c", bytes(100))
+    one.call(5, 7, "c", bytes(100))
+    one.reply(answered, bytes(100))
+    one.fail(failed, 1, True, bytes(100))
+    assert [len(each.payload) for each in flow(one, other)] == [100] * 4  # type: ignore[union-attr]
+
+
 def test_a_message_above_the_peers_limit_is_refused_here() -> None:
     one, other = links(other_settings=LinkSettings(message_size=100))
     with pytest.raises(MessageTooLarge, match="101 bytes, the peer takes 100"):
@@ -119,6 +130,8 @@ def test_a_message_above_the_peers_limit_is_refused_here() -> None:
         one.reply(session, bytes(101))
     with pytest.raises(MessageTooLarge):
         one.fail(session, 1, True, bytes(101))
+    with pytest.raises(MessageTooLarge):
+        one.exited(1, bytes(101))
     one.fail(session, 1, True, b"the result is too large")
     assert len(flow(one, other)) == 1
 

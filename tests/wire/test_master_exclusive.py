@@ -197,6 +197,7 @@ def test_late_answers_do_not_stretch_the_lease() -> None:
     assert not lease._sent  # nothing is kept of what was answered
     lost = lease.renew(115.0)
     lease.forget()
+    assert lease.due < 100.0  # at once with the next connection
     lease.renewed(Renewed(lost.token))
     assert lease.until == 130.0
 
