@@ -73,6 +73,20 @@ async def test_c4_the_producer_s_node_crashes(autojump_clock: MockClock) -> None
                 pass
 
 
+async def test_c4_the_node_of_a_producer_that_gave_items_at_once_crashes(autojump_clock: MockClock) -> None:
+    """The items alone tell that it has begun."""
+    async with open_cluster(2) as cluster:
+        source = await start(cluster, Stage())
+        async with source.forever() as opened:
+            await trio.sleep(REST)
+            await cluster.crash(2)
+            await trio.sleep(REST)
+            left, error = await end_of(opened)
+            assert left == [1]
+            assert isinstance(error, NodeDown)
+            assert error.executed is True
+
+
 async def test_the_consumer_s_node_crashes(autojump_clock: MockClock) -> None:
     """Generators end, whether they wait for room or for something else."""
     stage = Stage()
