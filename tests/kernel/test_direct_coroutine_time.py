@@ -176,3 +176,20 @@ async def test_c6_it_knows_when_its_time_is_over(autojump_clock: MockClock) -> N
         began = trio.current_time()
         assert await curious.deadline() == began + 7
         assert await curious.deadline.options(deadline=3)() == began + 1 + 3
+
+
+class Asker(Service):
+    """Asks for its deadline over and over."""
+
+    @command
+    async def ask(self) -> int:
+        for _ in range(5):
+            current_request()
+        return len(self.node.deadlines)
+
+
+async def test_c6_a_deadline_is_watched_once_however_often_it_is_asked_for(autojump_clock: MockClock) -> None:
+    async with opened() as node:
+        asker = await node.start(Asker)
+        await asker.ask()
+        assert await asker.ask() <= 2  # the first may not have been pruned
