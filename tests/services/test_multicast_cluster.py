@@ -10,6 +10,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from tests.services.test_multicast import Score
 from trionet import Node
 from trionet.services import Messages, Topic
 from trionet.services.multicast_board import Board
@@ -399,6 +400,17 @@ async def test_what_cannot_be_sent_is_missed_there(caplog: pytest.LogCaptureFixt
             assert "a message is not sent to other nodes" in caplog.text
             with trio.fail_after(1):
                 await publish(cluster[1], *[1] * 100)
+
+
+async def test_what_a_validator_refuses_is_missed_there(caplog: pytest.LogCaptureFixture) -> None:
+    """That is told though nothing follows."""
+    async with open_cluster(2) as cluster, NEWS.subscribe(cluster[2], overflow="wait") as far:
+        score = Score(1)
+        score.points = -1
+        await publish(cluster[1], score)
+        assert await settled(far) == []
+        assert far.missed == 1
+        assert "a message is not sent to other nodes: " in caplog.text
 
 
 async def test_the_hub_tells_of_itself() -> None:
