@@ -23,6 +23,7 @@ from trionet.kernel.trio_inside import POSSIBLE
 P = ParamSpec("P")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
+C = TypeVar("C", bound=Coroutine[Any, Any, Any])
 
 
 @attrs.frozen
@@ -232,18 +233,26 @@ def command_labels(command: str | Command[Any, Any]) -> tuple[str, str]:
     return command.labels if isinstance(command, Command) else (str(command), f"{command}.send")
 
 
-def _functions_of(messenger: type, command: str | Command[Any, Any]) -> _Functions:
-    """What calls and what sends a command, under names of the command's own.
+def named(coroutine: C, name: str) -> C:
+    """The same coroutine under the name by which Python warns of it if nobody awaits it."""
+    nameable: Any = coroutine
+    nameable.__qualname__ = name
+    return coroutine
 
-    By these Python warns of a coroutine that is not awaited; to name each coroutine would cost each message.
+
+def _functions_of(messenger: type, command: str | Command[Any, Any]) -> _Functions:
+    """What calls and what sends a command.
+
+    Of a declared one they have its name, and so their coroutines: to name each would cost each message.
     """
-    known = None if isinstance(command, str) else command.functions.get(messenger)
+    whole: Any = messenger
+    if isinstance(command, str):
+        return whole.call_command, whole.send_command
+    known = command.functions.get(messenger)
     if known is None:
-        whole: Any = messenger
-        call, send = command_labels(command)
+        call, send = command.labels
         known = _renamed(whole.call_command, call), _renamed(whole.send_command, send)
-        if not isinstance(command, str):
-            command.functions[messenger] = known
+        command.functions[messenger] = known
     return known
 
 

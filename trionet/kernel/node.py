@@ -17,7 +17,7 @@ import trio
 from trionet.config import NodeConfig
 from trionet.handle import Handle, check_name
 from trionet.kernel.actor import Actor
-from trionet.kernel.command import Command, command_labels, command_name
+from trionet.kernel.command import Command, command_labels, command_name, named
 from trionet.kernel.exceptions import only_one, split_cancelled
 from trionet.kernel.measuring import Measuring
 from trionet.kernel.monitor import Monitor
@@ -121,10 +121,7 @@ class Node(Measuring):
 
         Cancellation, Returns, Raises: as :meth:`trionet.BoundCommand.__call__`.
         """
-        call: Any = self.call_command(target_of(target), command, args, kwargs)
-        call.__qualname__ = command_labels(command)[0]  # as for a bound command
-        named: Coroutine[Any, Any, Any] = call
-        return named
+        return named(self.call_command(target_of(target), command, args, kwargs), command_labels(command)[0])
 
     @overload
     def send(
@@ -139,10 +136,7 @@ class Node(Measuring):
 
         Cancellation, Raises: as :meth:`trionet.BoundCommand.send`.
         """
-        sending: Any = self.send_command(target_of(target), command, args, kwargs)
-        sending.__qualname__ = command_labels(command)[1]
-        named: Coroutine[Any, Any, None] = sending
-        return named
+        return named(self.send_command(target_of(target), command, args, kwargs), command_labels(command)[1])
 
     @overload
     def send_nowait(

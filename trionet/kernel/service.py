@@ -21,6 +21,7 @@ from trionet.kernel.command import (
     Command,
     command_labels,
     command_name,
+    named,
 )
 from trionet.kernel.declaration import Declaration
 from trionet.kernel.service_class import (
@@ -287,10 +288,7 @@ class _OwnCommand(BoundCommand[Any, Any]):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
         """Run the method, as a method call does, also one of a base class by way of ``super()``."""
-        call: Any = self._run(args, kwargs)
-        call.__qualname__ = command_labels(self._command)[0]
-        named: Coroutine[Any, Any, Any] = call
-        return named
+        return named(self._run(args, kwargs), command_labels(self._command)[0])
 
     async def _run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         command: Any = self._command
@@ -306,10 +304,7 @@ class _OwnCommand(BoundCommand[Any, Any]):
     def send(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, None]:
         """Send to oneself; it never waits."""
         service = self._service
-        sending: Any = service.node.send_command(service.handle, self._command, args, kwargs)
-        sending.__qualname__ = command_labels(self._command)[1]
-        named: Coroutine[Any, Any, None] = sending
-        return named
+        return service.node.send(service.handle, self._command, *args, **kwargs)
 
     def send_nowait(self, *args: Any, **kwargs: Any) -> None:
         """Send to oneself; there is always room."""

@@ -10,7 +10,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from trionet.kernel.command import DEFAULT_OPTIONS, BoundCommand, CallOptions
+from trionet.kernel.command import DEFAULT_OPTIONS, BoundCommand, CallOptions, named
 from trionet.kernel.stream import DEFAULT_STREAM_OPTIONS, StreamOptions
 from trionet.kernel.stream_reader import StreamCall, StreamReader
 
@@ -41,7 +41,11 @@ class UntypedMethod(BoundCommand[Any, Any]):
         """
         name: Any = self._command
         stream = partial(self._reference.__trionet_stream__, name, self._stream_options, args, kwargs)
-        return UntypedCall(super().__call__(*args, **kwargs), stream)
+        return UntypedCall(named(super().__call__(*args, **kwargs), name), stream)
+
+    def send(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, None]:
+        """Send the command one-way; see :meth:`trionet.BoundCommand.send`."""
+        return named(super().send(*args, **kwargs), f"{self._command}.send")
 
     def options(
         self, *, deadline: float | None = None, buffer: int | None = None, buffer_bytes: int | None = None
