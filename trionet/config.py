@@ -45,13 +45,17 @@ class Rule:
     member: Rule | None = None
 
     def __call__(self, instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        """Refuse a value of a field; as :meth:`check`."""
+        self.check(attribute.name, value)
+
+    def check(self, what: str, value: object) -> None:
         """Refuse a value that breaks the rule.
 
         Raises:
-            ValueError: if it does.
+            ValueError: if it does; the text begins with what it is.
         """
         if not self.accepts(value):
-            raise ValueError(f"{attribute.name}: found {value!r}, expected {self.expected}")
+            raise ValueError(f"{what}: found {value!r}, expected {self.expected}")
 
 
 def seconds(*, zero: bool = False) -> Rule:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -104,13 +103,11 @@ class DeadLetters:
         if muted:
             _log.warning("%d more dead letters were not logged", muted)
 
-    @asynccontextmanager
-    async def subscribe(self) -> AsyncIterator[trio.MemoryReceiveChannel[DeadLetter]]:
+    def subscribe(self) -> AbstractAsyncContextManager[trio.MemoryReceiveChannel[DeadLetter]]:
         """Open a stream of the dead letters from now on; leaving the block closes it.
 
         A subscriber that lags by more than 1,000 misses the newest ones.
 
         Cancellation: entering and leaving never wait.
         """
-        async with self._subscribers.subscribe() as letters:
-            yield letters
+        return self._subscribers.subscribe()

@@ -56,9 +56,8 @@ class Declaration:
         code = function.__code__
         if not code.co_argcount and not code.co_flags & inspect.CO_VARARGS:
             raise TypeError(f"{function.__qualname__} has no `self`; {self.kind} is for methods of a service")
-        if deadline is not None and not _DEADLINE.accepts(deadline):
-            where = f"deadline of {function.__qualname__}"
-            raise ValueError(f"{where}: found {deadline!r}, expected {_DEADLINE.expected}")
+        if deadline is not None:
+            _DEADLINE.check(f"deadline of {function.__qualname__}", deadline)
         self.__doc__ = function.__doc__
         self.__wrapped__ = function
         self.name = function.__name__

@@ -31,7 +31,7 @@ class Reply:
     @property
     def is_open(self) -> bool:
         """Whether the caller still waits; always False for a message that was sent one-way."""
-        return self._request.state is DEFERRED and not self._request.one_way
+        return _is_open(self._request)
 
     def ok(self, value: Any = None) -> bool:
         """Answer the call.
@@ -44,7 +44,7 @@ class Reply:
         """
         node = self._request.target.node
         copied, checks = snapshot(value, "result", node.limits, node.resolve_reference)
-        if not self._close():
+        if not _close(self._request):
             return False
         self._request.succeed(copied, checks)
         return True
@@ -56,15 +56,10 @@ class Reply:
             False if nobody waited any more.
         """
         node = self._request.target.node
-        if not self._close():
+        if not _close(self._request):
             return False
         self._request.fail(portable(error, node))
         return True
-
-    def _close(self) -> bool:
-        was_open = self.is_open
-        _settled(self._request)
-        return was_open
 
     def __del__(self) -> None:
         """It was dropped; the collector of a circle that it was in may run in any thread."""
@@ -84,17 +79,20 @@ def _is_here(token: trio.lowlevel.TrioToken) -> bool:
         return False
 
 
-def _settled(request: Request) -> None:
-    """The reply of a request was given, or never will be."""
+def _is_open(request: Request) -> bool:
+    return request.state is DEFERRED and not request.one_way
+
+
+def _close(request: Request) -> bool:
+    """The reply of a request was given, or never will be; tells whether anybody waits for it."""
     if request.target.deferred is not None:
         request.target.deferred.pop(request, None)
+    return _is_open(request)
 
 
 def _dropped(request: Request) -> None:
     """Nobody can answer a request any more."""
-    is_open = request.state is DEFERRED and not request.one_way
-    _settled(request)
-    if is_open:
+    if _close(request):
         text = f"{request.command} of {request.target.describe()} dropped its deferred reply"
         request.fail(NoReply(text, executed=True))
 
