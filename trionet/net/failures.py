@@ -11,6 +11,7 @@ from trionet import errors
 from trionet.errors import BadMessage, CallError, Deadlock, RemoteError
 from trionet.message import value_class
 from trionet.wire.codec import Codec
+from trionet.wire.texts import shortened
 
 #: A declared exception, which travels as itself.
 DECLARED: Final = 1
@@ -82,7 +83,5 @@ def _texts(content: Any, count: int | None) -> bool:
 
 
 def cut(text: str, *, from_end: bool = False) -> str:
-    """Make a text of any length, whatever is in it, one that can travel; what is too much goes."""
-    short = text[-MAX_TEXT:] if from_end else text[:MAX_TEXT]
-    data = short.encode("utf-8", "replace")
-    return (data[-MAX_TEXT:] if from_end else data[:MAX_TEXT]).decode("utf-8", "ignore")
+    """As much of a text as an error may carry."""
+    return shortened(text, MAX_TEXT, from_end=from_end)

@@ -1,7 +1,7 @@
 """The frames of an open link, byte by byte.
 
 Duty: kinds, structures and bounds of frames, and the settings that open a link.
-May import: the standard library, attrs, trionet.wire.errors and framing.
+May import: the standard library, attrs, trionet.wire.errors, framing and texts.
 
 A frame is its length (four bytes), its kind (one byte), the fixed fields of its kind, texts whose lengths
 are among them, and last the payload, up to the end of the frame.  Numbers are big-endian.  What the
@@ -19,6 +19,7 @@ from attrs import field, validators
 
 from trionet.wire.errors import ProtocolError
 from trionet.wire.framing import LENGTH_SIZE
+from trionet.wire.texts import shortened
 
 #: A payload above this many bytes travels in chunks of this many bytes.
 CHUNK: Final = 64 * 1024
@@ -263,5 +264,5 @@ def heartbeat(time: float, echo: float, held: float) -> bytes:
 
 def goodbye(reason: str, final: bool) -> bytes:
     """Return a whole goodbye."""
-    text = reason.encode("utf-8", "replace")[:MAX_REASON].decode("utf-8", "ignore").encode()
+    text = shortened(reason, MAX_REASON).encode()
     return GOODBYE_HEAD.pack(2 + len(text), GOODBYE, final) + text
