@@ -123,8 +123,8 @@ def test_example_prints_in_virtual_time(name: str, capsys: pytest.CaptureFixture
     assert PRINTED[name] == capsys.readouterr().out
 
 
-@ONE_NODE
-def test_example_runs_as_a_program(name: str) -> None:
+def printed_by(name: str) -> str:
+    """Run an example as a user does; returns what it printed."""
     done = subprocess.run(
         [sys.executable, "-P", "-m", "trionet", "run", "--console=none", str(EXAMPLES / f"{name}.py")],
         stdin=subprocess.DEVNULL,
@@ -134,7 +134,12 @@ def test_example_runs_as_a_program(name: str) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert PRINTED[name].splitlines()[0] == done.stdout.splitlines()[0]  # the rest depends on real time
+    return done.stdout
+
+
+@ONE_NODE
+def test_example_runs_as_a_program(name: str) -> None:
+    assert PRINTED[name].splitlines()[0] == printed_by(name).splitlines()[0]  # the rest depends on real time
 
 
 # --- what the programs do not show ----------------------------------------------------------------------

@@ -139,26 +139,17 @@ async def test_c8_a_parent_that_is_killed_while_its_children_end_takes_them_alon
     assert ["killed"] * 3 == [each.reason for each in exits(node)]
 
 
-async def test_c8_a_stop_with_less_time_reaches_the_children(node: Node) -> None:
+@pytest.mark.parametrize("is_failure", [False, True], ids=["stopped", "failed"])
+async def test_c8_a_stop_with_less_time_reaches_the_children(node: Node, is_failure: bool) -> None:
     log: Log = []
     parent = await node.start(spec(Member, log, "parent"))
     await parent.beget("one", 8)
     actor = actor_of(node, parent)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(node.stop, parent)
-        await wait_all_tasks_blocked()
-        began = trio.current_time()
-        actor.request_stop(began + 2)
-    assert trio.current_time() - began == pytest.approx(2)
-
-
-async def test_c8_a_stop_with_less_time_reaches_the_children_of_a_failed_service(node: Node) -> None:
-    log: Log = []
-    parent = await node.start(spec(Member, log, "parent"))
-    await parent.beget("one", 8)
-    actor = actor_of(node, parent)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(fail_service, node, parent, KeyError("parent"))
+        if is_failure:
+            nursery.start_soon(fail_service, node, parent, KeyError("parent"))
+        else:
+            nursery.start_soon(node.stop, parent)
         await wait_all_tasks_blocked()
         began = trio.current_time()
         actor.request_stop(began + 2)

@@ -12,6 +12,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from tests.kernel.nodes import Echo, assert_nothing_lost, fresh_node
+from tests.kernel.raiser import Raiser
 from trionet import (
     Exit,
     InternalError,
@@ -71,21 +72,10 @@ RAISED: dict[str, tuple[Callable[[], BaseException], str]] = {
 }
 
 
-class Thrower(Service):
+class Thrower(Raiser):
     """Raises what it is told to, in every way."""
 
-    @command
-    async def at_once(self, kind: str) -> None:
-        raise RAISED[kind][0]()
-
-    @command
-    async def later(self, kind: str) -> None:
-        await trio.sleep(1)
-        raise RAISED[kind][0]()
-
-    @command
-    def plainly(self, kind: str) -> None:
-        raise RAISED[kind][0]()
+    raised = RAISED
 
     @command
     async def deferred(self, kind: str) -> None:

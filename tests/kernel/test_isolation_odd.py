@@ -12,6 +12,7 @@ import pytest
 import trio
 
 from tests.kernel.nodes import assert_nothing_lost, fresh_node, instance_of
+from tests.kernel.raiser import Raiser
 from trionet import BadMessage, Node, RemoteError, Service, command, defer, spec, value
 
 pytestmark = pytest.mark.usefixtures("virtual_run")
@@ -120,21 +121,10 @@ RETURNED: dict[str, Callable[[], Any]] = {
 }
 
 
-class Oddity(Service):
+class Oddity(Raiser):
     """Raises and returns odd things."""
 
-    @command
-    async def at_once(self, kind: str) -> None:
-        raise RAISED[kind][0]()
-
-    @command
-    def plainly(self, kind: str) -> None:
-        raise RAISED[kind][0]()
-
-    @command
-    async def later(self, kind: str) -> None:
-        await trio.sleep(1)
-        raise RAISED[kind][0]()
+    raised = RAISED
 
     @command
     def deferred(self, kind: str) -> None:
